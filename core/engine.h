@@ -1,0 +1,187 @@
+/*
+ * engine.h - the narrow boundary: a model that turns requests into streams of tokens.
+ *
+ * Everything above (servers, tools) sees this header; everything below (model, exec, kv, sched, sample,
+ * plugins) is hidden behind it. One engine thread owns the scheduler and the device; callers submit and
+ * cancel from any thread and are told of events on the engine thread.
+ *
+ *   submit -> [queued] -> [prefill, in chunks] -> TOKEN* -> FINISH (exactly once, always)
+ *
+ * Ownership: an engine owns all of its requests; what a request struct points to is copied by submit.
+ * Threads: engine_open/close from one thread; submit, cancel, tokens, stats from any. Callbacks run on the
+ * engine thread: they must not block, and may call engine_cancel.
+ * Errors: at submit (nothing is kept then): PL_EINVAL naming the parameter, PL_ELIMIT for a prompt that
+ * can't fit, PL_EBUSY when the queue is full, PL_ECLOSED while draining. Later ones arrive as FINISH.
+ * Limits: ENGINE_*_MAX.  Source: ours; scheduling after vLLM's token budget, paging after Kwon et al. 2023.
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include <polder/status.h>
+
+#define ENGINE_STOPS_MAX      16   /* stop strings of a request */
+#define ENGINE_STOP_BYTES_MAX 1024 /* of one stop string */
+#define ENGINE_BIAS_MAX       1024 /* logit_bias entries, twice what OpenAI takes */
+#define ENGINE_LOGPROBS_MAX   20   /* alternatives per token, OpenAI's limit */
+
+struct engine;
+struct token_vocab;
+struct gguf;
+
+enum engine_kv_type {
+    ENGINE_KV_F16 = 0,
+    ENGINE_KV_F32 = 1,
+};
+
+/* Zero means the default everywhere. */
+struct engine_options {
+    const char *model_path;              /* GGUF file */
+    const char *backend;                 /* plugin name; NULL: the best by score */
+    const char *backend_dir;             /* NULL: the baked-in or environment's folder */
+    const char *const *backend_settings; /* "key=value", ended by NULL */
+    uint32_t device_i;
+    uint32_t n_threads; /* CPU threads of the backend; 0 = physical cores allowed */
+    bool reference;     /* slow reference kernels */
+    enum engine_kv_type kv_type;
+    uint32_t ctx_tokens; /* longest sequence; 0 = the model's, at most what kv_tokens holds */
+    uint32_t kv_tokens;  /* tokens of all sequences together; 0 = sized from memory */
+    uint32_t seqs_max;   /* sequences in one step; 0 = 64 */
+    uint32_t rows_max;   /* token budget of a step; 0 = 512 */
+    uint32_t queue_max;  /* requests waiting; 0 = 512 */
+    /* Progress of loading in [0, 1], on the opening thread; may be NULL. Return false to give up. */
+    bool (*on_progress)(void *user, double fraction);
+    void *user;
+};
+
+PL_NODISCARD enum pl_status engine_open(const struct engine_options *options, struct engine **ret,
+                                        struct pl_error *err);
+/* Cancels what runs (their FINISH events are delivered first), joins the engine thread, frees all. */
+void engine_close(struct engine *engine);
+
+struct engine_info {
+    const char *model_name;   /* general.name or the file's base name */
+    const char *architecture; /* "llama" */
+    const char *backend;      /* "cpu" */
+    const char *device;       /* "AMD EPYC ..." */
+    uint64_t n_params;
+    uint64_t weight_bytes;           /* packed, on the device */
+    uint32_t ctx_tokens;             /* longest sequence this engine takes */
+    uint32_t ctx_train_tokens;       /* what the model was trained for */
+    uint32_t block_tokens, n_blocks; /* KV cache */
+    const char *chat_template;       /* NUL-terminated, or NULL if the file has none */
+};
+const struct engine_info *engine_info(const struct engine *engine);  /* immutable */
+const struct token_vocab *engine_vocab(const struct engine *engine); /* immutable */
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+struct engine_bias {
+    int32_t id;
+    float bias; /* added to the logit; -100 and below bans in effect */
+};
+
+/* Zero-initialised fields are "off"; engine_sampling_default gives the API's defaults. */
+struct engine_sampling {
+    float temperature;      /* 0 = greedy; default 1 */
+    int32_t top_k;          /* 0 = off */
+    float top_p;            /* 1 (or 0) = off */
+    float min_p;            /* 0 = off */
+    float repeat_penalty;   /* 1 (or 0) = off: divides positive, multiplies negative logits */
+    float presence_penalty; /* OpenAI's: over generated tokens */
+    float frequency_penalty;
+    int32_t
+        repeat_last_n; /* window of repeat_penalty over prompt and output; -1 = all; default 64 */
+    uint64_t seed;     /* used if has_seed, else drawn */
+    bool has_seed;
+    const struct engine_bias *bias;
+    uint32_t n_bias;
+};
+struct engine_sampling engine_sampling_default(void);
+
+enum engine_finish {
+    ENGINE_FINISH_STOP,   /* end-of-generation token or stop string */
+    ENGINE_FINISH_LENGTH, /* max_tokens or the context's end */
+    ENGINE_FINISH_CANCEL,
+    ENGINE_FINISH_ERROR, /* see status and message */
+};
+
+struct engine_logprob {
+    int32_t id;
+    float logprob; /* natural log of softmax of the raw logits */
+};
+
+enum engine_event_kind {
+    ENGINE_EVENT_PROMPT, /* prompt logprobs of one position, where asked: before the first TOKEN */
+    ENGINE_EVENT_TOKEN,  /* one generated token */
+    ENGINE_EVENT_FINISH, /* the last event of a request */
+};
+
+/* Valid during the callback only. */
+struct engine_event {
+    enum engine_event_kind kind;
+    int32_t id;       /* PROMPT, TOKEN */
+    const char *text; /* TOKEN, FINISH: text now certain: whole UTF-8 characters that can be
+                                       * no part of a stop string; may be empty; not NUL-terminated */
+    size_t text_bytes;
+    float logprob;                    /* of id; PROMPT: NAN at position 0 */
+    const struct engine_logprob *top; /* alternatives, best first, n_top as asked */
+    uint32_t n_top;
+    enum engine_finish finish; /* FINISH */
+    const char *stop;          /* FINISH by a stop string: that string, else NULL */
+    enum pl_status status;     /* FINISH by error */
+    const char *message;       /* FINISH by error: one line */
+    uint32_t prompt_tokens, cached_tokens, output_tokens; /* FINISH */
+};
+
+typedef void engine_event_fn(void *user, const struct engine_event *event);
+
+struct engine_request {
+    const int32_t *prompt; /* >= 1 ids, each < V */
+    uint32_t n_prompt;
+    uint32_t max_tokens; /* 0 = until the context's end */
+    bool
+        no_generation; /* prompt logprobs only (echo with max_tokens 0): FINISH_LENGTH after them */
+    struct engine_sampling sampling;
+    const char *const *stops; /* n_stops NUL-terminated strings */
+    uint32_t n_stops;
+    bool ignore_eos;
+    bool special_text;    /* control tokens appear in text */
+    bool logprobs;        /* fill logprob and top of TOKEN events */
+    bool prompt_logprobs; /* PROMPT events */
+    uint32_t n_logprobs;  /* alternatives, <= ENGINE_LOGPROBS_MAX */
+    engine_event_fn *on_event;
+    void *user;
+};
+
+/* *ret_id: for cancel; never 0, never reused. The first event may come before this returns. */
+PL_NODISCARD enum pl_status engine_submit(struct engine *engine,
+                                          const struct engine_request *request, uint64_t *ret_id,
+                                          struct pl_error *err);
+
+/* Asks for FINISH_CANCEL within one step; nothing happens for an unknown or finished id. */
+void engine_cancel(struct engine *engine, uint64_t id);
+
+/* Refuses new requests from now on; those inside go on. */
+void engine_drain(struct engine *engine);
+
+/* ---- figures --------------------------------------------------------------------------------- */
+
+/* A snapshot, taken without waiting for the engine thread. Counters since open. */
+struct engine_stats {
+    uint32_t running, waiting; /* requests */
+    uint32_t blocks_used, blocks_total;
+    uint64_t prompt_tokens, generated_tokens, steps;
+    uint64_t finished[4]; /* by enum engine_finish */
+    uint64_t preemptions;
+    uint64_t device_allocs, device_compiles; /* C7 */
+};
+void engine_stats(const struct engine *engine, struct engine_stats *ret);
+
+/* ---- for tools and tests --------------------------------------------------------------------- */
+
+/* Teacher-forced logits of one sequence: logits[n_tokens, V] F32, row i after token i. Runs in chunks on
+ * the calling thread while no request is in the engine (PL_EBUSY otherwise). */
+PL_NODISCARD enum pl_status engine_logits(struct engine *engine, const int32_t *ids, uint32_t n,
+                                          float *logits, struct pl_error *err);
+
+#endif

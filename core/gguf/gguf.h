@@ -1,0 +1,99 @@
+/*
+ * gguf/gguf.h - reads a GGUF model file: metadata, tensor table, and the mapped tensor bytes.
+ *
+ * A file is untrusted: every count, length, offset and type is checked before it is used, memory is
+ * bounded by the file's own size, and a refusal is one line naming the key, tensor or offset. After
+ * gguf_open every accessor is total: no later error is possible. Nothing here knows what an architecture
+ * or a tokenizer is.
+ *
+ * Ownership: everything returned points into the opened file and lives until gguf_close.
+ * Threads: immutable after open.
+ * Errors: PL_EFORMAT (malformed), PL_ENOTSUP (version, tensor type), PL_ENOENT/PL_EIO, PL_ENOMEM.
+ * Limits: GGUF_*_MAX.  Source: GGUF specification (ggml docs/gguf.md), v2 and v3.
+ */
+#ifndef GGUF_GGUF_H
+#define GGUF_GGUF_H
+
+#include <polder/status.h>
+#include <polder/tensor.h>
+
+#define GGUF_DIMS_MAX 4
+
+enum gguf_type { /* metadata value types, numbers of the file format */
+                 GGUF_U8 = 0,
+                 GGUF_I8 = 1,
+                 GGUF_U16 = 2,
+                 GGUF_I16 = 3,
+                 GGUF_U32 = 4,
+                 GGUF_I32 = 5,
+                 GGUF_F32 = 6,
+                 GGUF_BOOL = 7,
+                 GGUF_STRING = 8,
+                 GGUF_ARRAY = 9,
+                 GGUF_U64 = 10,
+                 GGUF_I64 = 11,
+                 GGUF_F64 = 12,
+};
+
+struct gguf_str {
+    const char *data; /* not NUL-terminated; may hold any byte */
+    size_t len;
+};
+
+struct gguf_kv {
+    struct gguf_str key;
+    enum gguf_type type;            /* GGUF_ARRAY: elem_type and n_elems say of what */
+    enum gguf_type elem_type;       /* of an array (never GGUF_ARRAY), else = type */
+    uint64_t n_elems;               /* of an array, else 1 */
+    const unsigned char *data;      /* the value's bytes in the file, unaligned */
+    const struct gguf_str *strings; /* array of strings: n_elems entries, else NULL */
+};
+
+struct gguf_tensor {
+    struct gguf_str name;
+    char name_text[72]; /* the name, NUL-terminated, for messages */
+    enum pl_dtype dtype;
+    uint32_t n_dims;             /* 1..GGUF_DIMS_MAX */
+    int64_t dims[GGUF_DIMS_MAX]; /* dims[0] = elements of a row; unused ones are 1 */
+    const unsigned char *data;   /* in the mapping */
+    size_t bytes;
+};
+
+struct gguf;
+
+PL_NODISCARD enum pl_status gguf_open(const char *path, struct gguf **ret, struct pl_error *err);
+void gguf_close(struct gguf *file);
+
+uint32_t gguf_version(const struct gguf *file);
+size_t gguf_file_bytes(const struct gguf *file);
+uint64_t gguf_n_kv(const struct gguf *file);
+const struct gguf_kv *gguf_kv_at(const struct gguf *file, uint64_t i);
+uint64_t gguf_n_tensors(const struct gguf *file);
+const struct gguf_tensor *gguf_tensor_at(const struct gguf *file, uint64_t i);
+
+/* By name; NULL if absent. Constant time. */
+const struct gguf_kv *gguf_find(const struct gguf *file, const char *key);
+const struct gguf_tensor *gguf_find_tensor(const struct gguf *file, const char *name);
+
+/* Typed look-ups. Any integer type of the file that holds the value is accepted (F32/F64 for get_f64 too).
+ * Absent key: PL_ENOENT; wrong type or out of range: PL_EFORMAT, the message naming key and types. */
+PL_NODISCARD enum pl_status gguf_get_u32(const struct gguf *file, const char *key, uint32_t *ret,
+                                         struct pl_error *err);
+PL_NODISCARD enum pl_status gguf_get_f64(const struct gguf *file, const char *key, double *ret,
+                                         struct pl_error *err);
+PL_NODISCARD enum pl_status gguf_get_bool(const struct gguf *file, const char *key, bool *ret,
+                                          struct pl_error *err);
+PL_NODISCARD enum pl_status gguf_get_str(const struct gguf *file, const char *key,
+                                         struct gguf_str *ret, struct pl_error *err);
+
+/* Element i of a numeric array or scalar, as double / int64 (i < n_elems, checked by PL_CHECK). */
+double gguf_elem_f64(const struct gguf_kv *kv, uint64_t i);
+int64_t gguf_elem_i64(const struct gguf_kv *kv, uint64_t i);
+
+/* "u32", "string"; static. */
+const char *gguf_type_name(enum gguf_type type);
+
+/* Tells the kernel that a tensor's pages will not be read again (its weights are packed elsewhere). */
+void gguf_release_tensor(const struct gguf *file, const struct gguf_tensor *tensor);
+
+#endif
