@@ -9,7 +9,9 @@
  * Ownership: everything returned points into the opened file and lives until gguf_close.
  * Threads: immutable after open.
  * Errors: PL_EFORMAT (malformed), PL_ENOTSUP (version, tensor type), PL_ENOENT/PL_EIO, PL_ENOMEM.
- * Limits: GGUF_*_MAX.  Source: GGUF specification (ggml docs/gguf.md), v2 and v3.
+ * Limits: GGUF_*_MAX; memory is below 48 MiB whatever the file claims (PL_ELIMIT).  A file that another
+ * process truncates while it is open ends this one with SIGBUS: model files are replaced, never rewritten.
+ * Source: GGUF specification (ggml docs/gguf.md), v2 and v3.
  */
 #ifndef GGUF_GGUF_H
 #define GGUF_GGUF_H
@@ -17,7 +19,15 @@
 #include <polder/status.h>
 #include <polder/tensor.h>
 
-#define GGUF_DIMS_MAX 4
+#define GGUF_DIMS_MAX        4
+#define GGUF_TENSORS_MAX     131072u  /* unmerged experts of the largest models: about 70,000 */
+#define GGUF_KEYS_MAX        65536u   /* real files: below 100 */
+#define GGUF_KEY_BYTES_MAX   65535u   /* the specification's */
+#define GGUF_NAME_BYTES_MAX  64u      /* of a tensor; the specification's */
+#define GGUF_STRINGS_MAX     1500000u /* of all arrays; the largest tokenizers have 800,000 */
+#define GGUF_ALIGN_MIN       8u       /* the specification's */
+#define GGUF_ALIGN_MAX       1048576u /* a huge page and more */
+#define GGUF_TENSOR_TYPE_MAX 99u      /* enum pl_dtype beyond are ours, never in files */
 
 enum gguf_type { /* metadata value types, numbers of the file format */
                  GGUF_U8 = 0,
@@ -46,12 +56,12 @@ struct gguf_kv {
     enum gguf_type elem_type;       /* of an array (never GGUF_ARRAY), else = type */
     uint64_t n_elems;               /* of an array, else 1 */
     const unsigned char *data;      /* the value's bytes in the file, unaligned */
-    const struct gguf_str *strings; /* array of strings: n_elems entries, else NULL */
+    const struct gguf_str *strings; /* string or array of strings: n_elems entries, else NULL */
 };
 
 struct gguf_tensor {
     struct gguf_str name;
-    char name_text[72]; /* the name, NUL-terminated, for messages */
+    char name_text[72]; /* the name for messages: NUL-terminated, other than plain bytes as \xNN */
     enum pl_dtype dtype;
     uint32_t n_dims;             /* 1..GGUF_DIMS_MAX */
     int64_t dims[GGUF_DIMS_MAX]; /* dims[0] = elements of a row; unused ones are 1 */
