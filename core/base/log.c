@@ -36,7 +36,10 @@ static size_t append_clean(char *line, size_t len, const char *text)
 {
     for (; *text != '\0' && len < LOG_LINE_MAX - 1; text++) {
         unsigned char c = (unsigned char)*text;
-        line[len++] = (c < 0x20 || c == 0x7f) ? '?' : (char)c;
+        line[len] = *text;
+        if (c < 0x20 || c == 0x7f)
+            line[len] = '?';
+        len++;
     }
     return len;
 }

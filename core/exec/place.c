@@ -47,7 +47,7 @@ enum pl_status exec_query_weights(struct exec *exec, struct pl_error *err)
 static enum pl_status add_buffer(struct exec *exec, struct pl_buffer *buffer, struct pl_error *err)
 {
     size_t n = exec->n_weight_buffers;
-    struct pl_buffer **list = realloc(exec->weights, (n + 1) * sizeof *list);
+    struct pl_buffer **list = realloc(exec->weights, (n + 1) * sizeof(struct pl_buffer *));
     if (list == NULL) {
         exec->api->buffer_free(buffer);
         return pl_error_set(err, PL_ENOMEM, "exec: out of memory for the list of weight buffers");

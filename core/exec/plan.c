@@ -62,7 +62,7 @@ static uint64_t lowest_offset(struct life *placed, uint32_t n, const struct life
     for (uint32_t i = 0; i < n; i++)
         if (overlap(&placed[i], life))
             busy[n_busy++] = &placed[i];
-    qsort(busy, n_busy, sizeof *busy, by_offset);
+    qsort(busy, n_busy, sizeof(struct life *), by_offset);
     uint64_t offset = 0;
     for (uint32_t i = 0; i < n_busy; i++) {
         if (offset + life->bytes <= busy[i]->offset)
@@ -101,7 +101,7 @@ enum pl_status exec_plan_acts(struct graph *graph, uint32_t alignment_bytes, uin
                               struct pl_error *err)
 {
     struct life *lives = calloc(graph->n_values + 1, sizeof *lives);
-    const struct life **busy = calloc(graph->n_values + 1, sizeof *busy);
+    const struct life **busy = calloc(graph->n_values + 1, sizeof(struct life *));
     if (lives == NULL || busy == NULL) {
         free(lives);
         free(busy);

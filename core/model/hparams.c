@@ -186,8 +186,11 @@ static enum pl_status find_arch(const struct gguf *file, const struct model_arch
     if (*ret == NULL) {
         char shown[48];
         size_t n = PL_MIN(name.len, sizeof shown - 1);
-        for (size_t i = 0; i < n; i++)
-            shown[i] = (name.data[i] > 0x20 && name.data[i] < 0x7f) ? name.data[i] : '?';
+        for (size_t i = 0; i < n; i++) {
+            shown[i] = name.data[i];
+            if (shown[i] <= 0x20 || shown[i] >= 0x7f)
+                shown[i] = '?';
+        }
         shown[n] = '\0';
         return pl_error_set(err, PL_ENOTSUP,
                             "model: key 'general.architecture': '%s' is not supported (%s are)",
