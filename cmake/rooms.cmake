@@ -53,6 +53,10 @@ function(pl_backend name)
     endif()
     set_target_properties(polder-backend-${name} PROPERTIES PREFIX ""
         LINK_DEPENDS "${script}" LIBRARY_OUTPUT_DIRECTORY "${R_DIRECTORY}")
+    # The loader refuses what a group may write to: undo a umask of 002 in the build tree.
+    add_custom_command(TARGET polder-backend-${name} POST_BUILD VERBATIM
+        COMMAND chmod go-w "$<TARGET_FILE:polder-backend-${name}>"
+                           "$<TARGET_FILE_DIR:polder-backend-${name}>")
     if(NOT R_NOINSTALL)
         install(TARGETS polder-backend-${name}
             LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/polder/backends COMPONENT backend_${name})

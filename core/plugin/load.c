@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/auto.h"
-
 #include "base/banned.h"
 
 static const char *base_name(const char *path)
@@ -61,12 +59,13 @@ static pl_backend_entry_fn *open_module(const char *real, const char *file, stru
 
 enum pl_status plugin_load(const char *path, struct pl_backend *ret_table, struct pl_error *err)
 {
-    PL_AUTO(free) char *real = NULL;
+    char *real = NULL;
     const char *file = base_name(path);
     enum pl_status status = trust_file(path, &real, err);
     if (status != PL_OK)
         return status;
     pl_backend_entry_fn *entry = open_module(real, file, err);
+    free(real);
     if (entry == NULL)
         return PL_EFORMAT;
 

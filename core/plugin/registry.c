@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/auto.h"
-
 #include "base/banned.h"
 
 #ifndef PL_BACKEND_DIR
@@ -43,7 +41,6 @@ void plugin_registry_free(struct plugin_registry *registry)
     free(registry->dir);
     free(registry);
 }
-PL_AUTO_DEFINE(struct plugin_registry, plugin_registry_free)
 
 const char *plugin_registry_dir(const struct plugin_registry *registry)
 {
@@ -172,18 +169,18 @@ enum pl_status plugin_registry_scan(const char *dir, struct plugin_registry **re
         dir = secure_getenv(DIR_ENV);
     if (dir == NULL || dir[0] == '\0')
         dir = PL_BACKEND_DIR;
-    PL_AUTO(plugin_registry_free) struct plugin_registry *registry = calloc(1, sizeof *registry);
+    struct plugin_registry *registry = calloc(1, sizeof *registry);
     if (registry == NULL)
         return pl_error_set(err, PL_ENOMEM, "plugin: no memory for the registry");
     registry->dir = strdup(dir);
-    if (registry->dir == NULL)
-        return pl_error_set(err, PL_ENOMEM, "plugin: no memory for a path");
-    enum pl_status status = scan_dir(registry, err);
-    if (status != PL_OK)
-        return status;
-    *ret = registry;
-    registry = NULL;
-    return PL_OK;
+    enum pl_status status = registry->dir != NULL
+                                ? scan_dir(registry, err)
+                                : pl_error_set(err, PL_ENOMEM, "plugin: no memory for a path");
+    if (status == PL_OK)
+        *ret = registry;
+    else
+        plugin_registry_free(registry);
+    return status;
 }
 
 /* ---- choice ---------------------------------------------------------------------------------- */

@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/auto.h"
-
 #include "base/banned.h"
 
 #define PATH_SHOWN_MAX 140 /* bytes: leaves room for the reason in a struct pl_error */
@@ -61,17 +59,16 @@ static enum pl_status trust_parent(const char *path, struct pl_error *err)
     const char *slash = strrchr(path, '/');
     if (slash == NULL)
         return trust_dir(".", err);
-    PL_AUTO(free) char *dir = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    char *dir = strndup(path, slash == path ? 1 : (size_t)(slash - path));
     if (dir == NULL)
         return pl_error_set(err, PL_ENOMEM, "plugin: no memory for a path");
-    return trust_dir(dir, err);
+    enum pl_status status = trust_dir(dir, err);
+    free(dir);
+    return status;
 }
 
-enum pl_status trust_file(const char *path, char **ret_real, struct pl_error *err)
+static enum pl_status check_file(const char *path, const char *real, struct pl_error *err)
 {
-    PL_AUTO(free) char *real = realpath(path, NULL);
-    if (real == NULL)
-        return error_of(errno, path, err);
     struct stat st;
     if (stat(real, &st) != 0)
         return error_of(errno, real, err);
@@ -83,9 +80,18 @@ enum pl_status trust_file(const char *path, char **ret_real, struct pl_error *er
         status = trust_parent(path, err);
     if (status == PL_OK)
         status = trust_parent(real, err);
-    if (status != PL_OK)
-        return status;
-    *ret_real = real;
-    real = NULL;
-    return PL_OK;
+    return status;
+}
+
+enum pl_status trust_file(const char *path, char **ret_real, struct pl_error *err)
+{
+    char *real = realpath(path, NULL);
+    if (real == NULL)
+        return error_of(errno, path, err);
+    enum pl_status status = check_file(path, real, err);
+    if (status == PL_OK)
+        *ret_real = real;
+    else
+        free(real);
+    return status;
 }
