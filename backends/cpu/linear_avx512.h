@@ -1,0 +1,135 @@
+/*
+ * linear_avx512.h - what the AVX-512 kernel files share: names, small steps, tile tables.
+ *
+ * A tile of P panels times R rows keeps P * R accumulators in registers; a weight vector is loaded
+ * once for R rows, an activation word is broadcast once for P panels. Each (P, R) is a function of its
+ * own, made from one inlined body with constant P and R.
+ */
+#ifndef CPU_LINEAR_AVX512_H
+#define CPU_LINEAR_AVX512_H
+
+#include "linear_kernels.h"
+
+#include <immintrin.h>
+
+#define LINEAR_AVX512_LIST(X)                                                                      \
+    X(F32, f32, LINEAR_ACT_F32, 12)                                                                \
+    X(F16, f16, LINEAR_ACT_F32, 12)                                                                \
+    X(Q8_0, q8_0, LINEAR_ACT_Q8_32, 6)                                                             \
+    X(Q4_0, q4_0, LINEAR_ACT_Q8_32, 6)                                                             \
+    X(Q4_K, q4_k, LINEAR_ACT_Q8_256, 6)                                                            \
+    X(Q6_K, q6_k, LINEAR_ACT_Q8_256, 6)
+
+#define LINEAR_X(dtype, name, act, rows) linear_tile_fn linear_avx512_##name;
+LINEAR_AVX512_LIST(LINEAR_X)
+#undef LINEAR_X
+linear_tile_fn linear_avx512_bf16, linear_avx512_bf16_dp;
+
+linear_finish_fn linear_avx512_finish;
+linear_prepare_fn linear_avx512_prepare_f32, linear_avx512_prepare_bf16;
+linear_prepare_fn linear_avx512_prepare_q8_32, linear_avx512_prepare_q8_256;
+
+#define LINEAR_AVX512_ROW(dtype, name, act, rows)                                                  \
+    [LINEAR_TYPE_##dtype] = {linear_avx512_##name, act, rows},
+#define LINEAR_AVX512_PREPARE                                                                      \
+    {                                                                                              \
+        [LINEAR_ACT_F32] = linear_avx512_prepare_f32,                                              \
+        [LINEAR_ACT_BF16] = linear_avx512_prepare_bf16,                                            \
+        [LINEAR_ACT_Q8_32] = linear_avx512_prepare_q8_32,                                          \
+        [LINEAR_ACT_Q8_256] = linear_avx512_prepare_q8_256,                                        \
+    }
+
+/* A decode tile (few rows) asks for weights this far ahead: about the bytes that one core has in
+ * flight at 100 ns and 40 GB/s. */
+#define PREFETCH_BYTES 4096
+
+/* Four int8 of a row of x, in every lane. */
+LINEAR_INLINE __m512i splat_word(const uint8_t *p)
+{
+    int32_t v;
+    memcpy(&v, p, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
+LINEAR_INLINE __m512 splat_float(const uint8_t *p)
+{
+    float v;
+    memcpy(&v, p, sizeof v);
+    return _mm512_set1_ps(v);
+}
+
+LINEAR_INLINE __m512i load_vector(const uint8_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+/* 16 f16 scales. */
+LINEAR_INLINE __m512 load_half(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+LINEAR_INLINE __m512i low_nibbles(__m512i v)
+{
+    return _mm512_and_si512(v, _mm512_set1_epi8(15));
+}
+
+LINEAR_INLINE __m512i high_nibbles(__m512i v)
+{
+    return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15));
+}
+
+/* The next `bytes` at p + PREFETCH_BYTES; past the end of the weight it does no harm. */
+LINEAR_INLINE void prefetch_ahead(const uint8_t *p, int bytes)
+{
+    LINEAR_UNROLL
+    for (int i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)((uintptr_t)p + PREFETCH_BYTES + (uintptr_t)i), _MM_HINT_T0);
+}
+
+/* Functions `name`_<P>x<R> from body(out, tile, P, R, arg), and `name` that picks one. */
+#define TILE_ONE(name, body, arg, P, R)                                                            \
+    static void name##_##P##x##R(float *out, const struct linear_tile *t)                          \
+    {                                                                                              \
+        body(out, t, P, R, arg);                                                                   \
+    }
+#define TILE_P6(name, body, arg, P)                                                                \
+    TILE_ONE(name, body, arg, P, 1)                                                                \
+    TILE_ONE(name, body, arg, P, 2)                                                                \
+    TILE_ONE(name, body, arg, P, 3)                                                                \
+    TILE_ONE(name, body, arg, P, 4)                                                                \
+    TILE_ONE(name, body, arg, P, 5)                                                                \
+    TILE_ONE(name, body, arg, P, 6)
+#define TILE_P12(name, body, arg, P)                                                               \
+    TILE_P6(name, body, arg, P)                                                                    \
+    TILE_ONE(name, body, arg, P, 7)                                                                \
+    TILE_ONE(name, body, arg, P, 8)                                                                \
+    TILE_ONE(name, body, arg, P, 9)                                                                \
+    TILE_ONE(name, body, arg, P, 10)                                                               \
+    TILE_ONE(name, body, arg, P, 11)                                                               \
+    TILE_ONE(name, body, arg, P, 12)
+#define TILE_R6(name, P)                                                                           \
+    name##_##P##x1, name##_##P##x2, name##_##P##x3, name##_##P##x4, name##_##P##x5, name##_##P##x6
+#define TILE_R12(name, P)                                                                          \
+    TILE_R6(name, P), name##_##P##x7, name##_##P##x8, name##_##P##x9, name##_##P##x10,             \
+        name##_##P##x11, name##_##P##x12
+
+#define TILE_PICK(name, rows)                                                                      \
+    void name(float *out, const struct linear_tile *t)                                             \
+    {                                                                                              \
+        static linear_tile_fn *const tiles[2][rows] = {                                            \
+            {TILE_R##rows(name, 1)},                                                               \
+            {TILE_R##rows(name, 2)},                                                               \
+        };                                                                                         \
+        tiles[t->n_panels - 1][t->n_rows - 1](out, t);                                             \
+    }
+#define TILES_6(name, body, arg)                                                                   \
+    TILE_P6(name, body, arg, 1)                                                                    \
+    TILE_P6(name, body, arg, 2)                                                                    \
+    TILE_PICK(name, 6)
+#define TILES_12(name, body, arg)                                                                  \
+    TILE_P12(name, body, arg, 1)                                                                   \
+    TILE_P12(name, body, arg, 2)                                                                   \
+    TILE_PICK(name, 12)
+
+#endif

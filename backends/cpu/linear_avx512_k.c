@@ -1,0 +1,209 @@
+/*
+ * linear_avx512_k.c - AVX-512 VNNI tiles for types with blocks of 256 and whole-number scales inside:
+ * Q4_K, Q6_K.
+ *
+ * A run of 16 or 32 columns that shares a scale is summed by vpdpbusd, multiplied by its scale and
+ * added to the block's total, all in int32 (|total| < 2^27); float comes in once per block:
+ * acc = fma((float)total, d * dx, acc), and for minima acc = fma(-(float)imin, dmin * dx, acc).
+ * The accumulators of the float part wait in `out`, which stays in the first-level cache.
+ */
+#include "linear_avx512.h"
+
+enum kind { KIND_Q4_K, KIND_Q6_K };
+
+enum { Q4_SCALES = 64, Q4_MINS = 192, Q4_QUANTS = 320, Q4_CHUNK = 2368 };
+enum { Q6_SCALES = 64, Q6_QUANTS = 320, Q6_HALF = 1536, Q6_CHUNK = 3392 };
+
+/* Sums by [row][panel]. */
+struct sums {
+    __m512i v[6][2];
+};
+
+LINEAR_INLINE void clear(struct sums *s, const int n_rows)
+{
+    LINEAR_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        s->v[r][0] = s->v[r][1] = _mm512_setzero_si512();
+}
+
+/* total += sum * scale */
+LINEAR_INLINE void add_scaled(struct sums *total, const struct sums *sum, const __m512i scale[2],
+                              const int n_panels, const int n_rows)
+{
+    LINEAR_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        LINEAR_UNROLL
+    for (int p = 0; p < n_panels; p++)
+        total->v[r][p] =
+            _mm512_add_epi32(total->v[r][p], _mm512_mullo_epi32(sum->v[r][p], scale[p]));
+}
+
+LINEAR_INLINE void add_step(struct sums *sum, const __m512i w[2], const uint8_t *x, size_t x_bytes,
+                            const int n_panels, const int n_rows)
+{
+    LINEAR_UNROLL
+    for (int r = 0; r < n_rows; r++) {
+        __m512i word = splat_word(x + (size_t)r * x_bytes);
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++)
+            sum->v[r][p] = _mm512_dpbusd_epi32(sum->v[r][p], w[p], word);
+    }
+}
+
+LINEAR_INLINE __m128i load_16(const uint8_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+LINEAR_INLINE void add_block_q4(struct sums *total, const uint8_t *chunk, const uint8_t *x,
+                                const struct linear_tile *t, const int n_panels, const int n_rows)
+{
+    for (int j = 0; j < 8; j++) {
+        const uint8_t *q = chunk + Q4_QUANTS + j / 2 * 512;
+        __m512i scale[2], w[2];
+        struct sums sum;
+        clear(&sum, n_rows);
+        LINEAR_UNROLL
+        for (int g = 0; g < 8; g++) {
+            LINEAR_UNROLL
+            for (int p = 0; p < n_panels; p++) {
+                w[p] = load_vector(q + (size_t)p * t->panel_bytes + 64 * g);
+                w[p] = low_nibbles(_mm512_srl_epi16(w[p], _mm_cvtsi32_si128(j % 2 * 4)));
+            }
+            add_step(&sum, w, x + 32 * j + 4 * g, t->x_bytes, n_panels, n_rows);
+        }
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++)
+            scale[p] = _mm512_cvtepu8_epi32(
+                load_16(chunk + (size_t)p * t->panel_bytes + Q4_SCALES + 16 * j));
+        add_scaled(total, &sum, scale, n_panels, n_rows);
+    }
+}
+
+/* sum of min * sum(x), two runs of 32 per vpdpwssd */
+LINEAR_INLINE void add_mins_q4(struct sums *imin, const uint8_t *chunk, const uint8_t *sum32,
+                               const struct linear_tile *t, const int n_panels, const int n_rows)
+{
+    LINEAR_UNROLL
+    for (int j = 0; j < 4; j++) {
+        __m512i mins[2];
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++)
+            mins[p] = _mm512_cvtepu8_epi16(
+                _mm256_loadu_si256((const __m256i *)(const void *)(chunk + Q4_MINS + 32 * j +
+                                                                   (size_t)p * t->panel_bytes)));
+        LINEAR_UNROLL
+        for (int r = 0; r < n_rows; r++) {
+            __m512i pair = splat_word(sum32 + (size_t)r * t->x_bytes + 4 * j);
+            LINEAR_UNROLL
+            for (int p = 0; p < n_panels; p++)
+                imin->v[r][p] = _mm512_dpwssd_epi32(imin->v[r][p], mins[p], pair);
+        }
+    }
+}
+
+/* Four columns of quarter `t4` of a half: 4 low bits from one vector, 2 high bits from another. */
+LINEAR_INLINE __m512i weights_q6(const uint8_t *half, const int t4, const int g)
+{
+    __m512i low = load_vector(half + 64 * (8 * (t4 % 2) + g));
+    __m512i high = load_vector(half + 64 * (16 + g));
+    const __m512i mask = _mm512_set1_epi8(0x30);
+    low = t4 < 2 ? low_nibbles(low) : high_nibbles(low);
+    if (t4 == 0)
+        high = _mm512_slli_epi16(high, 4);
+    else if (t4 == 1)
+        high = _mm512_slli_epi16(high, 2);
+    else if (t4 == 3)
+        high = _mm512_srli_epi16(high, 2);
+    return _mm512_ternarylogic_epi32(low, high, mask, 0xf8); /* low | (high & mask) */
+}
+
+/* One run of 16 columns: quarter t4 of a half, part i of it. */
+LINEAR_INLINE void add_run_q6(struct sums *total, const uint8_t *half, const uint8_t *scales,
+                              const uint8_t *x, const uint8_t *negsum, const struct linear_tile *t,
+                              const int t4, const int i, const int n_panels, const int n_rows)
+{
+    struct sums sum;
+    __m512i scale[2], w[2];
+    LINEAR_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        sum.v[r][0] = sum.v[r][1] =
+            _mm512_slli_epi32(splat_word(negsum + (size_t)r * t->x_bytes), 5);
+    LINEAR_UNROLL
+    for (int g = 0; g < 4; g++) {
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++)
+            w[p] = weights_q6(half + (size_t)p * t->panel_bytes, t4, 4 * i + g);
+        add_step(&sum, w, x + 4 * g, t->x_bytes, n_panels, n_rows);
+    }
+    LINEAR_UNROLL
+    for (int p = 0; p < n_panels; p++)
+        scale[p] = _mm512_cvtepi8_epi32(load_16(scales + (size_t)p * t->panel_bytes));
+    add_scaled(total, &sum, scale, n_panels, n_rows);
+}
+
+LINEAR_INLINE void add_block_q6(struct sums *total, const uint8_t *chunk, const uint8_t *x,
+                                const uint8_t *negsum, const struct linear_tile *t,
+                                const int n_panels, const int n_rows)
+{
+    for (int h = 0; h < 2; h++) {
+        const uint8_t *half = chunk + Q6_QUANTS + h * Q6_HALF;
+        LINEAR_UNROLL
+        for (int j = 0; j < 8; j++)
+            add_run_q6(total, half, chunk + Q6_SCALES + 16 * (8 * h + j), x + 16 * (8 * h + j),
+                       negsum + 4 * (8 * h + j), t, j / 2, j % 2, n_panels, n_rows);
+    }
+}
+
+/* acc = fma(total * sign, d * dx, acc) */
+LINEAR_INLINE void add_float(float *out, const struct sums *total, const uint8_t *d,
+                             const uint8_t *dx, const bool negative, const struct linear_tile *t,
+                             const int n_panels, const int n_rows)
+{
+    LINEAR_UNROLL
+    for (int p = 0; p < n_panels; p++) {
+        __m512 dw = load_half(d + (size_t)p * t->panel_bytes);
+        LINEAR_UNROLL
+        for (int r = 0; r < n_rows; r++) {
+            float *o = out + r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS;
+            __m512 scale = _mm512_mul_ps(dw, splat_float(dx + (size_t)r * t->x_bytes));
+            __m512 whole = _mm512_cvtepi32_ps(total->v[r][p]), acc = _mm512_load_ps(o);
+            _mm512_store_ps(o, negative ? _mm512_fnmadd_ps(whole, scale, acc)
+                                        : _mm512_fmadd_ps(whole, scale, acc));
+        }
+    }
+}
+
+LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const int n_panels,
+                          const int n_rows, const enum kind kind)
+{
+    const struct linear_q8_256 at = linear_q8_256_of(t->cols);
+    const int chunk_bytes = kind == KIND_Q4_K ? Q4_CHUNK : Q6_CHUNK;
+    LINEAR_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        memset(out + r * LINEAR_TILE_COLS, 0, LINEAR_TILE_COLS * sizeof *out);
+
+    const uint8_t *chunk = t->w;
+    for (int64_t b = 0; b < t->cols / 256; b++, chunk += chunk_bytes) {
+        const uint8_t *x = t->x + 256 * b, *dx = t->x + at.d + 4 * b;
+        struct sums total;
+        if (n_rows <= 4) {
+            for (int p = 0; p < n_panels; p++)
+                prefetch_ahead(chunk + (size_t)p * t->panel_bytes, chunk_bytes);
+        }
+        clear(&total, n_rows);
+        if (kind == KIND_Q6_K) {
+            add_block_q6(&total, chunk, x, t->x + at.negsum16 + 64 * b, t, n_panels, n_rows);
+            add_float(out, &total, chunk, dx, false, t, n_panels, n_rows);
+            continue;
+        }
+        add_block_q4(&total, chunk, x, t, n_panels, n_rows);
+        add_float(out, &total, chunk, dx, false, t, n_panels, n_rows);
+        clear(&total, n_rows);
+        add_mins_q4(&total, chunk, t->x + at.sum32 + 16 * b, t, n_panels, n_rows);
+        add_float(out, &total, chunk + 32, dx, true, t, n_panels, n_rows);
+    }
+}
+
+TILES_6(linear_avx512_q4_k, tile_k, KIND_Q4_K)
+TILES_6(linear_avx512_q6_k, tile_k, KIND_Q6_K)

@@ -1,0 +1,115 @@
+/*
+ * linear_avx512_q32.c - AVX-512 VNNI tiles for types with one scale per 32 values: Q8_0, Q4_0.
+ *
+ * vpdpbusd multiplies unsigned weights by signed activations; the offset of the weights (q + 128,
+ * q + 8) is taken back by starting each block's sum at -offset * sum(x). Sums are exact, so their
+ * order is free; the float part per block and lane is acc = fma((float)isum, d * dx, acc).
+ */
+#include "linear_avx512.h"
+
+enum kind { KIND_Q8_0, KIND_Q4_0 };
+
+struct geometry {
+    int quants, block, chunk; /* bytes: offset of block 0's quants, a block's quants, a chunk */
+    int offset_log2;          /* the stored value is this power of two too large */
+};
+
+LINEAR_INLINE struct geometry geometry_of(const enum kind kind)
+{
+    return kind == KIND_Q8_0 ? (struct geometry){64, 512, 1088, 7}
+                             : (struct geometry){64, 256, 576, 3};
+}
+
+/* Adds the four columns at word i of the rows of x. */
+LINEAR_INLINE void add_step(__m512i isum[6][2], const __m512i w[2], const uint8_t *x,
+                            size_t x_bytes, const int n_panels, const int n_rows)
+{
+    LINEAR_UNROLL
+    for (int r = 0; r < n_rows; r++) {
+        __m512i word = splat_word(x + (size_t)r * x_bytes);
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++)
+            isum[r][p] = _mm512_dpbusd_epi32(isum[r][p], w[p], word);
+    }
+}
+
+LINEAR_INLINE void add_block(__m512i isum[6][2], const uint8_t *q, size_t panel_bytes,
+                             const uint8_t *x, size_t x_bytes, const int n_panels, const int n_rows,
+                             const enum kind kind)
+{
+    __m512i w[2], v[2];
+    if (kind == KIND_Q8_0) {
+        LINEAR_UNROLL
+        for (int g = 0; g < 8; g++) {
+            LINEAR_UNROLL
+            for (int p = 0; p < n_panels; p++)
+                w[p] = load_vector(q + (size_t)p * panel_bytes + 64 * g);
+            add_step(isum, w, x + 4 * g, x_bytes, n_panels, n_rows);
+        }
+        return;
+    }
+    LINEAR_UNROLL
+    for (int g = 0; g < 4; g++) {
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++) {
+            v[p] = load_vector(q + (size_t)p * panel_bytes + 64 * g);
+            w[p] = low_nibbles(v[p]);
+        }
+        add_step(isum, w, x + 4 * g, x_bytes, n_panels, n_rows);
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++)
+            w[p] = high_nibbles(v[p]);
+        add_step(isum, w, x + 16 + 4 * g, x_bytes, n_panels, n_rows);
+    }
+}
+
+LINEAR_INLINE void tile_q32(float *out, const struct linear_tile *t, const int n_panels,
+                            const int n_rows, const enum kind kind)
+{
+    const struct geometry geo = geometry_of(kind);
+    const struct linear_q8_32 at = linear_q8_32_of(t->cols);
+    const size_t panel_bytes = t->panel_bytes, x_bytes = t->x_bytes;
+    __m512 acc[6][2];
+    LINEAR_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        acc[r][0] = acc[r][1] = _mm512_setzero_ps();
+
+    const uint8_t *chunk = t->w, *x = t->x;
+    const uint8_t *dx = x + at.d, *negsum = x + at.negsum;
+    for (int64_t b = 0; b < t->cols / 32; b++, x += 32, dx += 4, negsum += 4) {
+        const int half = (int)(b & 1);
+        const uint8_t *q = chunk + geo.quants + half * geo.block, *d = chunk + half * 32;
+        if (n_rows <= 4) {
+            LINEAR_UNROLL
+            for (int p = 0; p < n_panels; p++)
+                prefetch_ahead(q + (size_t)p * panel_bytes, geo.block + 64 * half);
+        }
+        __m512i isum[6][2];
+        LINEAR_UNROLL
+        for (int r = 0; r < n_rows; r++)
+            isum[r][0] = isum[r][1] = _mm512_slli_epi32(splat_word(negsum + (size_t)r * x_bytes),
+                                                        (unsigned)geo.offset_log2);
+        add_block(isum, q, panel_bytes, x, x_bytes, n_panels, n_rows, kind);
+        __m512 dw[2];
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++)
+            dw[p] = load_half(d + (size_t)p * panel_bytes);
+        LINEAR_UNROLL
+        for (int r = 0; r < n_rows; r++) {
+            __m512 scale = splat_float(dx + (size_t)r * x_bytes);
+            LINEAR_UNROLL
+            for (int p = 0; p < n_panels; p++)
+                acc[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum[r][p]),
+                                            _mm512_mul_ps(dw[p], scale), acc[r][p]);
+        }
+        chunk += half * geo.chunk;
+    }
+    LINEAR_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        LINEAR_UNROLL
+    for (int p = 0; p < n_panels; p++)
+        _mm512_store_ps(out + r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS, acc[r][p]);
+}
+
+TILES_6(linear_avx512_q8_0, tile_q32, KIND_Q8_0)
+TILES_6(linear_avx512_q4_0, tile_q32, KIND_Q4_0)

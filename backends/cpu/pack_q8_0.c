@@ -1,0 +1,40 @@
+/*
+ * pack_q8_0.c - packing of Q8_0 weights: chunks of 64 columns, two blocks of 32.
+ *
+ *   file block, 34 B:      0 d f16 | 2 int8 [32]                        value = d * q
+ *   chunk, 1088 B:         0 d f16 [2 blocks][16 rows]
+ *                         64 u8 [2 blocks][8 steps][16 rows][4]         q + 128
+ */
+#include "linear_kernels.h"
+
+enum { FILE_BLOCK = 34, BLOCK = 512, QUANTS = 64 };
+
+static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows, int n)
+{
+    for (int b = 0; b < n / 32; b++) {
+        for (int r = 0; r < n_rows; r++) {
+            const uint8_t *s = src + (size_t)r * src_stride + (size_t)b * FILE_BLOCK;
+            uint8_t *d = dst + QUANTS + b * BLOCK + 4 * r;
+            memcpy(dst + 32 * b + 2 * r, s, 2);
+            for (int k = 0; k < 32; k++)
+                d[64 * (k / 4) + k % 4] = s[2 + k] ^ 0x80u;
+        }
+    }
+}
+
+static void decode(struct linear_block *ret, const uint8_t *chunk, int block_i, int lane)
+{
+    const uint8_t *q = chunk + QUANTS + block_i * BLOCK + 4 * lane;
+    ret->d = linear_f16_to_f32(linear_load_u16(chunk + 32 * block_i + 2 * lane));
+    for (int k = 0; k < 32; k++)
+        ret->w[k] = (int8_t)(q[64 * (k / 4) + k % 4] - 128);
+}
+
+const struct linear_format linear_format_q8_0 = {
+    .dtype = PL_DTYPE_Q8_0,
+    .block_elems = 32,
+    .chunk_elems = 64,
+    .chunk_bytes = QUANTS + 2 * BLOCK,
+    .pack = pack,
+    .decode = decode,
+};
