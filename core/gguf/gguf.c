@@ -15,13 +15,13 @@
 /* What parsing may take: 48 MiB holds the largest tables that GGUF_*_MAX admit. */
 #define ARENA_BUDGET_BYTES (48u * 1024 * 1024)
 
-void gguf_printable(struct gguf_str name, char *out, size_t cap)
+void gguf_printable(struct gguf_str text, char *out, size_t cap)
 {
     size_t at = 0;
-    for (size_t i = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.data[i];
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
         bool plain = c >= 0x20 && c < 0x7F && c != '\'' && c != '\\';
-        size_t left_for = i + 1 == name.len ? 1 : 4; /* the NUL, or "..." and the NUL */
+        size_t left_for = i + 1 == text.len ? 1 : 4; /* the NUL, or "..." and the NUL */
         if (at + (plain ? 1u : 4u) + left_for > cap) {
             at += (size_t)snprintf(out + at, cap - at, "...");
             return;

@@ -103,6 +103,10 @@ int64_t gguf_elem_i64(const struct gguf_kv *kv, uint64_t i);
 /* "u32", "string"; static. */
 const char *gguf_type_name(enum gguf_type type);
 
+/* text as printable ASCII for messages, into out[cap], NUL-terminated: other bytes become \xNN, what does
+ * not fit ends in "...". Text from a file goes nowhere else unescaped. cap >= 8. */
+void gguf_printable(struct gguf_str text, char *out, size_t cap);
+
 /* Tells the kernel that a tensor's pages will not be read again (its weights are packed elsewhere). */
 void gguf_release_tensor(const struct gguf *file, const struct gguf_tensor *tensor);
 

@@ -53,7 +53,4 @@ uint32_t *gguf_index_slot(const struct gguf *file, const struct gguf_index *inde
 struct gguf_str gguf_kv_name(const struct gguf *file, uint64_t i);
 struct gguf_str gguf_tensor_name(const struct gguf *file, uint64_t i);
 
-/* name as printable ASCII into out[cap]: other bytes as \xNN, cut with "..." where too long. */
-void gguf_printable(struct gguf_str name, char *out, size_t cap);
-
 #endif

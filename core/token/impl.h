@@ -1,0 +1,182 @@
+/*
+ * token/impl.h - what the files of this room share: the tokenizer's tables.
+ *
+ * Not a public header. A vocabulary is built once by open.c and then only read; the one exception are
+ * the `whole` marks, a cache of facts that any thread may find out again.
+ *
+ * Ownership: everything lives in the vocabulary's arena, but for the splitter.
+ * Threads: as token.h.  Limits: TOKEN_VOCAB_MAX, TOKEN_BYTES_MAX.  Source: docs/internals/token.md.
+ */
+#ifndef TOKEN_IMPL_H
+#define TOKEN_IMPL_H
+
+#include "token.h"
+
+#include "base/arena.h"
+
+#include <stdatomic.h>
+
+#define TOKEN_VOCAB_MAX    1048576 /* tokens; the largest known vocabulary has 262,144 */
+#define TOKEN_BYTES_MAX    4096    /* of one token's text; the longest known have about 400 */
+#define TOKEN_RANK_NONE    UINT32_MAX
+#define TOKEN_WARNING_MAX  200
+#define TOKEN_PATTERNS_MAX 6 /* stages of a pre-tokenizer */
+
+enum token_model {
+    TOKEN_MODEL_SPM,       /* "llama": SentencePiece BPE, merges by score */
+    TOKEN_MODEL_BPE,       /* "gpt2": byte-level BPE, merges by rank */
+    TOKEN_MODEL_WORDPIECE, /* "bert" */
+};
+
+/* ---- maps ------------------------------------------------------------------------------------ */
+
+struct token_slot {
+    uint32_t hash; /* low half of the name's hash */
+    uint32_t item; /* id + 1; 0 = free */
+};
+
+/* Bytes -> id, open addressing. Names are untrusted, so the hash is keyed. */
+struct token_map {
+    struct token_slot *slots;
+    size_t mask; /* slots - 1 */
+    const struct gguf_str *names;
+};
+
+PL_NODISCARD bool token_map_init(struct token_map *map, struct arena *arena,
+                                 const struct gguf_str *names, size_t n);
+/* Adds id under names[id]; returns the id that has the name already, else id. */
+int32_t token_map_add(struct token_map *map, int32_t id);
+int32_t token_map_find(const struct token_map *map, const char *bytes,
+                       size_t n); /* or TOKEN_NONE */
+
+struct token_pair {
+    uint32_t left, right; /* ids; left = UINT32_MAX: free */
+    uint32_t rank;        /* of the merge: lower merges first */
+    int32_t merged;       /* id */
+};
+
+/* (left, right) -> rank and merged id, open addressing under a random multiplier. */
+struct token_pairs {
+    struct token_pair *slots;
+    uint64_t multiplier;
+    unsigned shift; /* 64 - log2(slots) */
+    size_t mask;
+};
+
+PL_NODISCARD bool token_pairs_init(struct token_pairs *pairs, struct arena *arena, size_t n);
+void token_pairs_add(struct token_pairs *pairs, struct token_pair pair); /* the first one stays */
+const struct token_pair *token_pairs_find(const struct token_pairs *pairs, int32_t left,
+                                          int32_t right); /* or NULL */
+
+/* ---- special tokens in text ------------------------------------------------------------------ */
+
+struct token_trie_node {
+    uint32_t child;   /* first child; 0 = none (the root is nobody's child) */
+    uint32_t sibling; /* next child of the same parent; 0 = none */
+    int32_t id;       /* a token that ends here, or TOKEN_NONE */
+    unsigned char byte;
+};
+
+struct token_trie {
+    struct token_trie_node *nodes; /* [0] is the root */
+    uint32_t n;
+    bool starts[256]; /* some token begins with the byte */
+};
+
+/* A stretch of text: plain, or one special token. */
+struct token_fragment {
+    const char *text;
+    size_t n;
+    int32_t id; /* TOKEN_NONE: plain text */
+};
+
+/* ---- the vocabulary -------------------------------------------------------------------------- */
+
+enum token_whole { TOKEN_WHOLE_UNKNOWN, TOKEN_WHOLE_YES, TOKEN_WHOLE_NO };
+
+struct token_split;
+
+struct token_vocab {
+    struct arena arena;
+    enum token_model model;
+    int32_t n;               /* V */
+    struct gguf_str *texts;  /* [V] as stored */
+    struct gguf_str *pieces; /* [V] output bytes, special ones too */
+    uint8_t *attrs;          /* [V] enum token_attr bits */
+    uint8_t *strip_right;    /* [V] white space behind the special token belongs to it; or NULL */
+    bool *eog;               /* [V] */
+    _Atomic uint8_t *whole;  /* [V] enum token_whole: its own bytes encode to just this token */
+    uint32_t *ranks;         /* [V] SPM: order of merging, from the scores */
+    int32_t special[TOKEN_N_SPECIAL];
+    bool add_bos, add_eos;
+    bool add_space_prefix; /* SPM: a space before the text */
+    bool ignore_merges;    /* BPE: a pre-token that is a token is taken whole */
+    bool words;            /* SPM: no token crosses the start of a word, so words are separate */
+    bool typed;            /* the file tells token types */
+    size_t token_bytes_max;
+    int32_t byte_ids[256]; /* token of a single byte, or TOKEN_NONE */
+    struct token_map by_text;
+    struct token_map mergeable; /* what text may become: SPM by stored text, BPE by output bytes */
+    struct token_pairs pairs;
+    struct token_trie trie;
+    struct token_split *split; /* BPE: the pre-tokenizer */
+    char warning[TOKEN_WARNING_MAX];
+};
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+/* attrs.c: special ids, EOG, attribute repairs. */
+PL_NODISCARD enum pl_status token_read_special(struct token_vocab *v, const struct gguf *file,
+                                               struct pl_error *err);
+
+/* bpe.c */
+PL_NODISCARD enum pl_status token_bpe_init(struct token_vocab *v, const struct gguf *file,
+                                           struct pl_error *err);
+/* spm.c */
+PL_NODISCARD enum pl_status token_spm_init(struct token_vocab *v, const struct gguf *file,
+                                           struct pl_error *err);
+
+/* special.c */
+PL_NODISCARD bool token_trie_init(struct token_vocab *v);
+/* The next fragment of text[*at, n); false at the end. control: control tokens count too. */
+PL_NODISCARD bool token_next_fragment(const struct token_vocab *v, const char *text, size_t n,
+                                      bool control, size_t *at, struct token_fragment *ret);
+
+/* ---- encoding -------------------------------------------------------------------------------- */
+
+struct token_node { /* a symbol of the piece that is being merged */
+    int32_t id;     /* TOKEN_NONE: not a token */
+    uint32_t at;    /* first byte in the piece */
+    uint32_t prev, next;
+    uint32_t rank;  /* of the merge with next; TOKEN_RANK_NONE: none */
+    int32_t merged; /* by that merge */
+};
+
+/* What one call of token_encode works with. */
+struct token_encoder {
+    const struct token_vocab *v;
+    struct token_ids out;
+    size_t out_capacity;
+    struct token_node *nodes; /* scratch, grows to the longest piece */
+    size_t nodes_capacity;
+    uint64_t *heap; /* rank << 32 | node */
+    size_t heap_n, heap_capacity;
+    char *text; /* scratch: SPM's escaped text */
+    size_t text_capacity;
+};
+
+PL_NODISCARD bool token_emit(struct token_encoder *e, int32_t id);
+
+/* Merges a piece and emits its tokens. false: out of memory. */
+PL_NODISCARD bool token_merge_piece(struct token_encoder *e, const char *piece, size_t n);
+
+/* A piece, by the shortest way: whole token, else merges. */
+PL_NODISCARD bool token_encode_piece(struct token_encoder *e, const struct token_map *map,
+                                     const char *piece, size_t n);
+
+PL_NODISCARD bool token_spm_encode(struct token_encoder *e, const char *text, size_t n,
+                                   bool space_prefix);
+PL_NODISCARD enum pl_status token_bpe_encode(struct token_encoder *e, const char *text, size_t n,
+                                             struct pl_error *err);
+
+#endif

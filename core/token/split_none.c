@@ -1,0 +1,47 @@
+/* See split.h. Stands in where PCRE2 was absent at configure time: byte-level BPE is refused. */
+#include "split.h"
+
+#include "base/banned.h"
+
+enum pl_status token_split_open(const struct split_rule *rule, struct token_split **ret,
+                                struct pl_error *err)
+{
+    (void)ret;
+    return pl_error_set(err, PL_ENOTSUP,
+                        "token: byte-level BPE vocabulary ('%s'): built without PCRE2", rule->pre);
+}
+
+void token_split_close(struct token_split *split)
+{
+    (void)split;
+}
+
+enum pl_status split_begin(const struct token_split *split, size_t text_bytes,
+                           struct split_run **ret, struct pl_error *err)
+{
+    (void)split;
+    (void)text_bytes;
+    (void)ret;
+    return pl_error_set(err, PL_ENOTSUP, "token: built without PCRE2");
+}
+
+void split_end(struct split_run *run)
+{
+    (void)run;
+}
+
+void split_set_text(struct split_run *run, const char *text, size_t n)
+{
+    (void)run;
+    (void)text;
+    (void)n;
+}
+
+enum pl_status split_next(struct split_run *run, struct gguf_str *ret, bool *ret_more,
+                          struct pl_error *err)
+{
+    (void)run;
+    (void)ret;
+    (void)ret_more;
+    return pl_error_set(err, PL_ENOTSUP, "token: built without PCRE2");
+}
