@@ -86,8 +86,8 @@ struct http_head {
 
     /* The machine's. */
     uint32_t pos, mark, head_bytes_max;
-    uint8_t state, lines_before, percent;
-    bool query_seen, host_seen, te_seen, connection_close, connection_keep, connection_upgrade;
+    uint8_t state, lines_before;
+    bool host_seen, te_seen, connection_close, connection_keep, connection_upgrade;
 };
 
 void http_head_init(struct http_head *head, enum http_kind kind, uint32_t head_bytes_max);

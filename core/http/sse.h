@@ -14,7 +14,7 @@
 
 #include "parser.h"
 
-#include <base/buf.h>
+#include "base/buf.h"
 #include <polder/status.h>
 
 /* Slices are valid during the callback, and NUL-terminated. */
