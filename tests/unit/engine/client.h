@@ -1,0 +1,54 @@
+/*
+ * A client of the engine for tests: records every event of one request, without allocating.
+ *
+ * Threads: the engine thread writes, under the mutex; others read after client_wait.
+ */
+#ifndef UNIT_ENGINE_CLIENT_H
+#define UNIT_ENGINE_CLIENT_H
+
+#include <pthread.h>
+
+#include "engine.h"
+
+#define CLIENT_TOKENS_MAX 1024
+#define CLIENT_TEXT_MAX   8192
+
+struct client {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    char text[CLIENT_TEXT_MAX]; /* NUL-terminated */
+    size_t text_bytes;
+    int32_t ids[CLIENT_TOKENS_MAX];
+    float logprobs[CLIENT_TOKENS_MAX];
+    struct engine_logprob top[CLIENT_TOKENS_MAX][3]; /* the first three alternatives */
+    uint32_t n_ids;
+    int32_t prompt_ids[CLIENT_TOKENS_MAX];
+    float prompt_logprobs[CLIENT_TOKENS_MAX];
+    uint32_t n_prompt;
+    uint32_t n_finish, n_after_finish;
+    bool prompt_after_token;
+    enum engine_finish finish;
+    enum pl_status status;
+    char message[PL_ERROR_MAX];
+    char stop[64];
+    uint32_t prompt_tokens, output_tokens;
+    uint64_t id;
+    struct engine *cancel_in; /* cancels itself after cancel_at tokens, if set */
+    uint32_t cancel_at;
+};
+
+void client_init(struct client *client);
+void client_deinit(struct client *client);
+
+/* Submits with on_event and user filled in. */
+enum pl_status client_submit(struct client *client, struct engine *engine,
+                             struct engine_request request, struct pl_error *err);
+
+void client_wait(struct client *client);                /* until FINISH */
+void client_await_tokens(struct client *c, uint32_t n); /* until n TOKEN events or FINISH */
+bool client_is_finished(struct client *client);
+
+/* Submits and waits; the submit must succeed. */
+void client_run(struct client *client, struct engine *engine, struct engine_request request);
+
+#endif
