@@ -1,0 +1,78 @@
+/*
+ * cpu/fast.h - the row and attention kernels of one instruction set, as a table.
+ *
+ * Every kernel works on whole rows and fixes its order of summation by the row alone: neither the
+ * number of rows nor the thread that runs it shows in the bits of a result. Destination first, as
+ * memcpy. No kernel allocates; pointers are aligned as floats unless said.
+ *
+ * How it is built: fast_body.h holds the kernels once, over a vector type that simd_*.h defines;
+ * fast_<isa>.c compiles it with that instruction set's flags.
+ *
+ * Threads: pure functions.  Errors: none.  Source: formulas in polder/op.h; exp and tanh: Moshier's
+ * Cephes library (expf.c, tanhf.c), attention: Dao et al. 2022, arXiv:2205.14135.
+ */
+#ifndef CPU_FAST_H
+#define CPU_FAST_H
+
+#include "kv.h"
+
+/* Attention of some rows of one sequence over one KV head and the query heads that share it. */
+struct attn_task {
+    const struct kv_geometry *kv;
+    const int32_t *blocks; /* row of the block table */
+    const float *q;        /* row 0, first query head of the group: [rows][q_stride] */
+    float *out;            /* likewise: [rows][out_stride] */
+    int64_t q_stride, out_stride;
+    const int32_t *pos; /* [rows] */
+    const float *sinks; /* [group] or NULL */
+    int64_t rows;       /* >= 1, at most ATTN_ROWS_MAX */
+    int64_t group;      /* query heads per KV head */
+    int64_t kv_len;     /* of the sequence */
+    uint32_t layer, kv_head;
+    uint32_t window; /* 0 = none */
+    bool causal;
+    float scale, softcap;
+    float *scratch; /* attn_scratch_bytes(), CPU_ALIGN aligned */
+};
+
+#define ATTN_ROWS_MAX 16 /* query rows that share the reading of K and V: state stays in L2 */
+
+static inline size_t attn_scratch_bytes(int64_t group, uint32_t head_dim_v)
+{
+    size_t queries = ATTN_ROWS_MAX * (size_t)group;
+    return pl_align_up(queries * (pl_align_up(head_dim_v, 16) + 2) * sizeof(float), CPU_ALIGN);
+}
+
+struct fast_kernels {
+    enum cpu_isa isa;
+    /* y[i] = x[i] / sqrt(mean(x^2) + eps) * w[i]; w may be NULL; y may be x */
+    void (*rmsnorm)(float *y, const float *x, const float *w, int64_t n, float eps);
+    /* y[i] = (x[i] - mean) / sqrt(var + eps) * w[i] + b[i]; w, b may be NULL; y may be x */
+    void (*layernorm)(float *y, const float *x, const float *w, const float *b, int64_t n,
+                      float eps);
+    /* y may be a or b */
+    void (*add)(float *y, const float *a, const float *b, int64_t n);
+    void (*mul)(float *y, const float *a, const float *b, int64_t n);
+    /* y may be x */
+    void (*scale)(float *y, const float *x, float value, int64_t n);
+    void (*softcap)(float *y, const float *x, float cap, int64_t n);
+    void (*act)(float *y, const float *x, uint32_t act, int64_t n);
+    /* y may be gate or up */
+    void (*glu)(float *y, const float *gate, const float *up, const struct pl_glu_params *p,
+                int64_t n);
+    /* Rotates the first 2*half elements of x in place by cos[half], sin[half]. */
+    void (*rope)(float *x, const float *cosine, const float *sine, int64_t half, uint32_t rope);
+    void (*to_half)(uint16_t *y, const float *x, int64_t n);
+    /* y[j] = x . w[j*n ..], j < n_w */
+    void (*dots)(float *y, const float *x, const float *w, int64_t n, int64_t n_w);
+    void (*attend)(const struct attn_task *task);
+};
+
+/* The table of an instruction set, NULL if this build lacks it. */
+const struct fast_kernels *fast_kernels_get(enum cpu_isa isa);
+
+/* One per file fast_<isa>.c. */
+extern const struct fast_kernels fast_scalar_kernels, fast_avx2_kernels, fast_avx512_kernels,
+    fast_neon_kernels;
+
+#endif

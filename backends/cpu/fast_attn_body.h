@@ -1,0 +1,254 @@
+/*
+ * cpu/fast_attn_body.h - paged attention with online softmax, once for all instruction sets; included
+ * after fast_body.h.
+ *
+ *   for each tile of 16 positions:            K tile [D][16], V tile [16][Dv]
+ *     for each batch of queries (heads of the group, rows of the sequence):
+ *       s[q][16]  = scale * q . K             one vector holds 16 positions, no sum across lanes
+ *       m, l      = running maximum and sum   tile after tile, in the order of positions
+ *       o[q][Dv]  = o * e^(m_old - m) + p . V
+ *   out = o / l
+ *
+ * What a query computes in a tile depends on the query and the tile alone: batches and rows only share
+ * the reading of K and V. A tile that a query does not see leaves its state untouched; in a tile
+ * that it sees in part only the seen positions of V are read (others may hold anything).
+ *
+ * Threads: pure functions.  Source: see fast.h; tiles: kv.h.
+ */
+#ifndef CPU_FAST_ATTN_BODY_H
+#define CPU_FAST_ATTN_BODY_H
+
+#include "fast_body.h"
+
+#define ATTN_BATCH   (VF_N == 16 ? 8 : 4) /* queries whose sums fit the registers */
+#define ATTN_BATCH_N 8                    /* the largest, for arrays */
+#define TILE_VECS    (KV_TILE / VF_N)
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+struct attn_state {
+    float *o;   /* [queries][dv] */
+    float *m;   /* [queries] */
+    float *l;   /* [queries] */
+    int64_t dv; /* rounded up to 16 */
+    int64_t queries;
+};
+
+ALWAYS_INLINE vf load_kv(const uint8_t *base, int64_t i, bool half)
+{
+    if (half)
+        return vf_load_half((const uint16_t *)(const void *)base + i);
+    return vf_load((const float *)(const void *)base + i);
+}
+
+/* s[q][0..16) = q . K for nb queries; nb and half are constants after inlining. */
+ALWAYS_INLINE void scores_of(float (*s)[KV_TILE], const float *const *q, const uint8_t *k,
+                             int64_t d, int nb, bool half)
+{
+    vf sum[ATTN_BATCH_N][TILE_VECS];
+    for (int b = 0; b < nb; b++)
+        for (int c = 0; c < TILE_VECS; c++)
+            sum[b][c] = vf_set1(0.0F);
+    for (int64_t i = 0; i < d; i++) {
+        vf key[TILE_VECS];
+        for (int c = 0; c < TILE_VECS; c++)
+            key[c] = load_kv(k, i * KV_TILE + c * VF_N, half);
+        for (int b = 0; b < nb; b++)
+            for (int c = 0; c < TILE_VECS; c++)
+                sum[b][c] = vf_fma(vf_set1(q[b][i]), key[c], sum[b][c]);
+    }
+    for (int b = 0; b < nb; b++)
+        for (int c = 0; c < TILE_VECS; c++)
+            vf_store(&s[b][c * VF_N], sum[b][c]);
+}
+
+/* o[b] += sum over j of p[b][j] * V[j], positions [begin, end) in their order. */
+ALWAYS_INLINE void values_of(float *const *o, float (*p)[KV_TILE], const uint8_t *v, int64_t dv,
+                             int begin, int end, int nb, int nc, bool half)
+{
+    for (int64_t i = 0; i < dv; i += nc * VF_N) {
+        vf sum[ATTN_BATCH_N][2];
+        for (int b = 0; b < nb; b++)
+            for (int c = 0; c < nc; c++)
+                sum[b][c] = vf_load(o[b] + i + c * VF_N);
+        for (int j = begin; j < end; j++) {
+            vf value[2];
+            for (int c = 0; c < nc; c++)
+                value[c] = load_kv(v, j * dv + i + c * VF_N, half);
+            for (int b = 0; b < nb; b++)
+                for (int c = 0; c < nc; c++)
+                    sum[b][c] = vf_fma(vf_set1(p[b][j]), value[c], sum[b][c]);
+        }
+        for (int b = 0; b < nb; b++)
+            for (int c = 0; c < nc; c++)
+                vf_store(o[b] + i + c * VF_N, sum[b][c]);
+    }
+}
+
+/* Two vectors at a time where the head size allows: 16-float vectors and an odd number of them don't. */
+ALWAYS_INLINE void values_any(float *const *o, float (*p)[KV_TILE], const uint8_t *v, int64_t dv,
+                              int begin, int end, int nb, bool half)
+{
+    if (dv % (int64_t)(2 * VF_N) == 0)
+        values_of(o, p, v, dv, begin, end, nb, 2, half);
+    else
+        values_of(o, p, v, dv, begin, end, nb, 1, half);
+}
+
+/* Positions of the tile at `base` that row r sees: [*begin, *end) within the tile. */
+static inline void seen_of(const struct attn_task *a, int64_t r, int64_t base, int *begin, int *end)
+{
+    int64_t pos = a->pos[r];
+    int64_t last = a->causal || a->window > 0 ? pos + 1 : a->kv_len;
+    int64_t first = a->window > 0 ? pos + 1 - (int64_t)a->window : 0;
+    int64_t tile = a->kv->tile_tokens;
+    *begin = (int)PL_MIN(PL_MAX(first - base, (int64_t)0), tile);
+    *end = (int)PL_MIN(PL_MAX(last - base, (int64_t)0), tile);
+}
+
+/* Turns scores into weights and rescales the query's state; false if it sees nothing here. */
+static inline bool softmax_tile(const struct attn_task *a, const struct attn_state *st, int64_t qi,
+                                float *s, int begin, int end)
+{
+    if (begin >= end)
+        return false;
+    float scaled[KV_TILE];
+    for (int c = 0; c < TILE_VECS; c++) {
+        vf x = vf_load(s + c * VF_N) * vf_set1(a->scale);
+        if (a->softcap > 0.0F)
+            x = one_softcap(x, a->softcap);
+        vf_store(scaled + c * VF_N, x);
+    }
+    for (int j = 0; j < KV_TILE; j++)
+        if (j < begin || j >= end)
+            scaled[j] = -INFINITY;
+    float max = st->m[qi];
+    for (int c = 0; c < TILE_VECS; c++) {
+        float largest = vf_largest(vf_load(scaled + c * VF_N));
+        max = largest > max ? largest : max;
+    }
+    if (max > st->m[qi]) {
+        float keep[VF_N];
+        vf_store(keep, vf_exp(vf_set1(st->m[qi] - max)));
+        st->m[qi] = max;
+        st->l[qi] *= keep[0];
+        body_scale(st->o + qi * st->dv, st->o + qi * st->dv, keep[0], st->dv);
+    }
+    float sum = 0.0F;
+    for (int c = 0; c < TILE_VECS; c++) {
+        vf x = vf_load(scaled + c * VF_N);
+        vf p = vf_exp(x - vf_set1(max));
+        p = vf_select((vi)(x == vf_set1(-INFINITY)), vf_set1(0.0F), p);
+        vf_store(s + c * VF_N, p);
+        sum += vf_sum(p);
+    }
+    st->l[qi] += sum;
+    return true;
+}
+
+/* nb queries from q0 over one tile; nb is a constant after inlining. */
+ALWAYS_INLINE void batch_of(const struct attn_task *a, const struct attn_state *st,
+                            const uint8_t *tile, int64_t base, int64_t q0, int nb)
+{
+    float s[ATTN_BATCH_N][KV_TILE];
+    const float *q[ATTN_BATCH_N];
+    float *o[ATTN_BATCH_N];
+    int begin[ATTN_BATCH_N];
+    int end[ATTN_BATCH_N];
+    bool any = false;
+    bool whole = true;
+    int full = (int)a->kv->tile_tokens;
+    const uint8_t *v = tile + a->kv->tile_k_bytes;
+    for (int b = 0; b < nb; b++) {
+        int64_t r = (q0 + b) / a->group;
+        q[b] = a->q + r * a->q_stride + (q0 + b) % a->group * a->kv->head_dim_k;
+        o[b] = st->o + (q0 + b) * st->dv;
+        seen_of(a, r, base, &begin[b], &end[b]);
+        any = any || begin[b] < end[b];
+        whole = whole && begin[b] == 0 && end[b] == full;
+    }
+    if (!any)
+        return;
+    if (a->kv->dtype_k == PL_DTYPE_F16)
+        scores_of(s, q, tile, a->kv->head_dim_k, nb, true);
+    else
+        scores_of(s, q, tile, a->kv->head_dim_k, nb, false);
+    bool half = a->kv->dtype_v == PL_DTYPE_F16;
+    for (int b = 0; b < nb; b++) {
+        bool seen = softmax_tile(a, st, q0 + b, s[b], begin[b], end[b]);
+        if (seen && !whole && half)
+            values_any(&o[b], &s[b], v, st->dv, begin[b], end[b], 1, true);
+        else if (seen && !whole)
+            values_any(&o[b], &s[b], v, st->dv, begin[b], end[b], 1, false);
+    }
+    if (whole && half)
+        values_any(o, s, v, st->dv, 0, full, nb, true);
+    else if (whole)
+        values_any(o, s, v, st->dv, 0, full, nb, false);
+}
+
+static void attend_tile(const struct attn_task *a, const struct attn_state *st, int64_t base)
+{
+    const uint8_t *tile = kv_tile(a->kv, a->blocks, a->layer, a->kv_head, base);
+    int64_t q = 0;
+#if VF_N == 16
+    for (; q + 8 <= st->queries; q += 8)
+        batch_of(a, st, tile, base, q, 8);
+#endif
+    for (; q + 4 <= st->queries; q += 4)
+        batch_of(a, st, tile, base, q, 4);
+    for (; q + 2 <= st->queries; q += 2)
+        batch_of(a, st, tile, base, q, 2);
+    if (q < st->queries)
+        batch_of(a, st, tile, base, q, 1);
+}
+
+/* out = o / l, the sink having joined the sum. */
+static void finish_query(const struct attn_task *a, const struct attn_state *st, int64_t qi)
+{
+    int64_t h = qi % a->group;
+    float *o = st->o + qi * st->dv;
+    float l = st->l[qi];
+    float keep = 1.0F;
+    if (a->sinks != NULL) {
+        float max = a->sinks[h] > st->m[qi] ? a->sinks[h] : st->m[qi];
+        float e[VF_N];
+        vf_store(e, vf_exp(vf_set1(st->m[qi] - max)));
+        keep = e[0];
+        vf_store(e, vf_exp(vf_set1(a->sinks[h] - max)));
+        l = l * keep + e[0];
+    }
+    body_scale(o, o, keep / l, st->dv);
+    memcpy(a->out + qi / a->group * a->out_stride + h * a->kv->head_dim_v, o,
+           a->kv->head_dim_v * sizeof *o);
+}
+
+static void body_attend(const struct attn_task *a)
+{
+    int64_t first = INT64_MAX;
+    int64_t last = 0;
+    struct attn_state st = {
+        .o = a->scratch,
+        .dv = (int64_t)kv_v_stride(a->kv),
+        .queries = a->rows * a->group,
+    };
+    st.m = st.o + st.queries * st.dv;
+    st.l = st.m + st.queries;
+    memset(st.o, 0, (size_t)(st.queries * st.dv) * sizeof *st.o);
+    for (int64_t q = 0; q < st.queries; q++) {
+        st.m[q] = -INFINITY;
+        st.l[q] = 0.0F;
+    }
+    for (int64_t r = 0; r < a->rows; r++) {
+        int64_t pos = a->pos[r];
+        first = PL_MIN(first, a->window > 0 ? pos + 1 - (int64_t)a->window : 0);
+        last = PL_MAX(last, a->causal || a->window > 0 ? pos + 1 : a->kv_len);
+    }
+    first = PL_MAX(first, (int64_t)0) / a->kv->tile_tokens * a->kv->tile_tokens;
+    for (int64_t base = first; base < last; base += a->kv->tile_tokens)
+        attend_tile(a, &st, base);
+    for (int64_t q = 0; q < st.queries; q++)
+        finish_query(a, &st, q);
+}
+
+#endif

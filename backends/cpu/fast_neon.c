@@ -1,0 +1,22 @@
+/*
+ * cpu/fast_neon.c - the row and attention kernels compiled for NEON (aarch64).
+ */
+#include "simd_neon.h"
+
+#include "fast_attn_body.h"
+
+const struct fast_kernels fast_neon_kernels = {
+    .isa = CPU_ISA_NEON,
+    .rmsnorm = body_rmsnorm,
+    .layernorm = body_layernorm,
+    .add = body_add,
+    .mul = body_mul,
+    .scale = body_scale,
+    .softcap = body_softcap,
+    .act = body_act,
+    .glu = body_glu,
+    .rope = body_rope,
+    .to_half = body_to_half,
+    .dots = body_dots,
+    .attend = body_attend,
+};

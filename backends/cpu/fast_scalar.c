@@ -1,0 +1,22 @@
+/*
+ * cpu/fast_scalar.c - the row and attention kernels compiled for the compiler's baseline.
+ */
+#include "simd_scalar.h"
+
+#include "fast_attn_body.h"
+
+const struct fast_kernels fast_scalar_kernels = {
+    .isa = CPU_ISA_SCALAR,
+    .rmsnorm = body_rmsnorm,
+    .layernorm = body_layernorm,
+    .add = body_add,
+    .mul = body_mul,
+    .scale = body_scale,
+    .softcap = body_softcap,
+    .act = body_act,
+    .glu = body_glu,
+    .rope = body_rope,
+    .to_half = body_to_half,
+    .dots = body_dots,
+    .attend = body_attend,
+};

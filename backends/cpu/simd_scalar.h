@@ -1,0 +1,48 @@
+/*
+ * cpu/simd_scalar.h - the vector of fast_body.h on the compiler's baseline: four floats, no FMA.
+ *
+ * On x86-64 that is SSE2. It is there for correctness on any machine, not for speed.
+ *
+ * Source: GCC vector extensions.
+ */
+#ifndef CPU_SIMD_H
+#define CPU_SIMD_H
+
+#include "dequant.h"
+
+#define VF_N 4
+typedef float vf __attribute__((vector_size(16)));
+typedef int32_t vi __attribute__((vector_size(16)));
+
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+    return a * b + c;
+}
+
+static inline vf vf_load_half(const uint16_t *p)
+{
+    return (vf){half_to_float(p[0]), half_to_float(p[1]), half_to_float(p[2]), half_to_float(p[3])};
+}
+
+static inline void vf_store_half(uint16_t *p, vf x)
+{
+    for (int i = 0; i < VF_N; i++)
+        p[i] = float_to_half(x[i]);
+}
+
+static inline float vf_sum(vf x)
+{
+    return (x[0] + x[2]) + (x[1] + x[3]);
+}
+
+static inline float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+static inline float vf_largest(vf x)
+{
+    return larger(larger(x[0], x[2]), larger(x[1], x[3]));
+}
+
+#endif
