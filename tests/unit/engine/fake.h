@@ -27,6 +27,9 @@ long fake_calls(void);
 /* While closed, exec_wait does not return. */
 void fake_gate(bool open);
 
+/* exec_wait returns for the first n steps since fake_reset only. */
+void fake_allow(long n);
+
 /* Returns once n steps have been submitted since fake_reset. */
 void fake_await_steps(long n);
 long fake_steps(void);

@@ -1,6 +1,7 @@
 /* Stand-in for core/exec and core/plugin; see fake.h. */
 #include "fake.h"
 
+#include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -25,13 +26,13 @@ struct exec {
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    bool gate_open, broken, refuse_open;
-    long calls, fail_at, steps;
+    bool broken, refuse_open;
+    long calls, fail_at, steps, steps_allowed;
     uint32_t rows_seen;
     int32_t nan_after, eos_after;
 } fake = {.mutex = PTHREAD_MUTEX_INITIALIZER,
           .changed = PTHREAD_COND_INITIALIZER,
-          .gate_open = true,
+          .steps_allowed = LONG_MAX,
           .nan_after = -1,
           .eos_after = -1};
 
@@ -46,7 +47,7 @@ static struct {
 void fake_reset(void)
 {
     LOCKED({
-        fake.gate_open = true;
+        fake.steps_allowed = LONG_MAX;
         fake.broken = fake.refuse_open = false;
         fake.calls = fake.fail_at = fake.steps = 0;
         fake.rows_seen = 0;
@@ -64,7 +65,12 @@ void fake_fail_at(long n)
 
 void fake_gate(bool open)
 {
-    LOCKED(fake.gate_open = open);
+    fake_allow(open ? LONG_MAX : 0);
+}
+
+void fake_allow(long n)
+{
+    LOCKED(fake.steps_allowed = n);
 }
 
 void fake_nan_after(int32_t id)
@@ -316,7 +322,7 @@ enum pl_status exec_wait(struct exec *exec, const float **ret_logits, struct pl_
     if (status != PL_OK)
         return status;
     pthread_mutex_lock(&fake.mutex);
-    while (!fake.gate_open)
+    while (fake.steps > fake.steps_allowed)
         pthread_cond_wait(&fake.changed, &fake.mutex);
     pthread_mutex_unlock(&fake.mutex);
     *ret_logits = exec->logits;
