@@ -13,7 +13,7 @@
 #include "base/banned.h"
 
 /* What parsing may take: 48 MiB holds the largest tables that GGUF_*_MAX admit. */
-#define ARENA_BUDGET_BYTES (48u * 1024 * 1024)
+#define ARENA_BUDGET_BYTES ((size_t)48 * 1024 * 1024)
 
 void gguf_printable(struct gguf_str text, char *out, size_t cap)
 {
@@ -23,7 +23,7 @@ void gguf_printable(struct gguf_str text, char *out, size_t cap)
         bool plain = c >= 0x20 && c < 0x7F && c != '\'' && c != '\\';
         size_t left_for = i + 1 == text.len ? 1 : 4; /* the NUL, or "..." and the NUL */
         if (at + (plain ? 1u : 4u) + left_for > cap) {
-            at += (size_t)snprintf(out + at, cap - at, "...");
+            (void)snprintf(out + at, cap - at, "...");
             return;
         }
         if (plain)

@@ -21,8 +21,7 @@ static const char *const eot_names[] = {
     "_<EOT>",
     "[EOT]",
     "<end_of_utterance>",
-    "<\xEF\xBD\x9C"
-    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+    "<\357\275\234end\342\226\201of\342\226\201sentence\357\275\234>", /* DeepSeek */
 };
 
 static const char *const eom_names[] = {"<|eom_id|>"};
@@ -39,43 +38,29 @@ static const char *const eog_names[] = {
 static const char *const visible_names[] = {"<|channel|>", "<|message|>", "<|start|>",
                                             "<|constrain|>"};
 
+/* The keys, and what files mean that leave one out. */
 static const struct {
     enum token_special which;
     const char *key;
+    int32_t spm, wordpiece; /* defaults */
 } special_keys[] = {
-    {TOKEN_BOS, "tokenizer.ggml.bos_token_id"},
-    {TOKEN_EOS, "tokenizer.ggml.eos_token_id"},
-    {TOKEN_EOT, "tokenizer.ggml.eot_token_id"},
-    {TOKEN_EOM, "tokenizer.ggml.eom_token_id"},
-    {TOKEN_UNK, "tokenizer.ggml.unknown_token_id"},
-    {TOKEN_SEP, "tokenizer.ggml.seperator_token_id"}, /* spelt so by the format */
-    {TOKEN_PAD, "tokenizer.ggml.padding_token_id"},
-    {TOKEN_CLS, "tokenizer.ggml.cls_token_id"},
-    {TOKEN_MASK, "tokenizer.ggml.mask_token_id"},
+    {TOKEN_BOS, "tokenizer.ggml.bos_token_id", 1, TOKEN_NONE},
+    {TOKEN_EOS, "tokenizer.ggml.eos_token_id", 2, TOKEN_NONE},
+    {TOKEN_EOT, "tokenizer.ggml.eot_token_id", TOKEN_NONE, TOKEN_NONE},
+    {TOKEN_EOM, "tokenizer.ggml.eom_token_id", TOKEN_NONE, TOKEN_NONE},
+    {TOKEN_UNK, "tokenizer.ggml.unknown_token_id", 0, 100},
+    {TOKEN_SEP, "tokenizer.ggml.seperator_token_id", TOKEN_NONE, 102}, /* spelt so by the format */
+    {TOKEN_PAD, "tokenizer.ggml.padding_token_id", TOKEN_NONE, 0},
+    {TOKEN_CLS, "tokenizer.ggml.cls_token_id", TOKEN_NONE, 101},
+    {TOKEN_MASK, "tokenizer.ggml.mask_token_id", TOKEN_NONE, 103},
 };
-
-/* What files of a kind mean when they leave a key out. */
-static int32_t default_id(enum token_model model, enum token_special which)
-{
-    if (model == TOKEN_MODEL_SPM)
-        return which == TOKEN_UNK   ? 0
-               : which == TOKEN_BOS ? 1
-               : which == TOKEN_EOS ? 2
-                                    : TOKEN_NONE;
-    if (model == TOKEN_MODEL_WORDPIECE)
-        return which == TOKEN_PAD    ? 0
-               : which == TOKEN_UNK  ? 100
-               : which == TOKEN_CLS  ? 101
-               : which == TOKEN_SEP  ? 102
-               : which == TOKEN_MASK ? 103
-                                     : TOKEN_NONE;
-    return TOKEN_NONE;
-}
 
 static enum pl_status read_ids(struct token_vocab *v, const struct gguf *file, struct pl_error *err)
 {
     for (size_t i = 0; i < PL_ARRAY_LEN(special_keys); i++) {
-        int32_t id = default_id(v->model, special_keys[i].which);
+        int32_t id = v->model == TOKEN_MODEL_SPM         ? special_keys[i].spm
+                     : v->model == TOKEN_MODEL_WORDPIECE ? special_keys[i].wordpiece
+                                                         : TOKEN_NONE;
         v->special[special_keys[i].which] = id < v->n ? id : TOKEN_NONE;
         if (gguf_find(file, special_keys[i].key) == NULL)
             continue;

@@ -94,7 +94,7 @@ static enum pl_status add_merge(struct token_vocab *v, uint64_t i, struct gguf_s
                                 struct pl_error *err)
 {
     const char *blank = merge.len > 1 ? memchr(merge.data + 1, ' ', merge.len - 1) : NULL;
-    if (blank == NULL || merge.len > 2 * TOKEN_BYTES_MAX)
+    if (blank == NULL || merge.len > (size_t)2 * TOKEN_BYTES_MAX)
         return refuse_merge(i, merge, "expected two tokens", err);
     char joined[2 * TOKEN_BYTES_MAX];
     size_t left_n = (size_t)(blank - merge.data);

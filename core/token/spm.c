@@ -77,16 +77,23 @@ static bool crosses_words(struct gguf_str text)
     return false;
 }
 
+static bool hex_digit(char c, unsigned *ret)
+{
+    bool decimal = c >= '0' && c <= '9';
+    if (!decimal && (c < 'A' || c > 'F'))
+        return false;
+    *ret = decimal ? (unsigned)(c - '0') : (unsigned)(c - 'A') + 10;
+    return true;
+}
+
 static bool byte_value(struct gguf_str text, unsigned *ret)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    if (text.len != 6 || memcmp(text.data, "<0x", 3) != 0 || text.data[5] != '>')
+    unsigned high = 0;
+    unsigned low = 0;
+    if (text.len != 6 || memcmp(text.data, "<0x", 3) != 0 || text.data[5] != '>' ||
+        !hex_digit(text.data[3], &high) || !hex_digit(text.data[4], &low))
         return false;
-    const char *high = memchr(hex, text.data[3], 16);
-    const char *low = memchr(hex, text.data[4], 16);
-    if (high == NULL || low == NULL)
-        return false;
-    *ret = (unsigned)((high - hex) * 16 + (low - hex));
+    *ret = high * 16 + low;
     return true;
 }
 
@@ -109,7 +116,10 @@ static bool make_piece(struct token_vocab *v, int32_t id)
     } else {
         for (size_t at = 0; at < text.len;) {
             bool blank = is_blank(text.data, text.len, at);
-            piece[n++] = blank ? ' ' : text.data[at];
+            if (blank)
+                piece[n++] = ' ';
+            else
+                piece[n++] = text.data[at];
             at += blank ? BLANK_BYTES : 1;
         }
     }

@@ -6,8 +6,7 @@
 #include "base/utf8.h"
 #include "base/banned.h"
 
-static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
-#define REPLACEMENT_BYTES 3
+static const char replacement[] = {'\xEF', '\xBF', '\xBD'}; /* U+FFFD */
 
 void token_stream_init(struct token_stream *stream)
 {
@@ -29,8 +28,8 @@ static size_t push_byte(struct token_stream *stream, char byte, char *out)
             memcpy(out + out_n, stream->held, bytes);
             out_n += bytes;
         } else {
-            memcpy(out + out_n, replacement, REPLACEMENT_BYTES);
-            out_n += REPLACEMENT_BYTES;
+            memcpy(out + out_n, replacement, sizeof replacement);
+            out_n += sizeof replacement;
         }
         stream->held_n -= bytes;
         memmove(stream->held, stream->held + bytes, stream->held_n);
@@ -59,8 +58,8 @@ size_t token_stream_end(struct token_stream *stream, char *out)
 {
     size_t n = 0;
     if (stream->held_n > 0) { /* the beginning of one character: one replacement */
-        memcpy(out, replacement, REPLACEMENT_BYTES);
-        n = REPLACEMENT_BYTES;
+        memcpy(out, replacement, sizeof replacement);
+        n = sizeof replacement;
     }
     stream->held_n = 0;
     return n;

@@ -106,7 +106,7 @@ enum pl_status token_encode(const struct token_vocab *vocab, const char *text, s
                             struct pl_error *err)
 {
     if (n > TOKEN_TEXT_MAX)
-        return pl_error_set(err, PL_ELIMIT, "token: text of %zu bytes, at most %u", n,
+        return pl_error_set(err, PL_ELIMIT, "token: text of %zu bytes, at most %zu", n,
                             TOKEN_TEXT_MAX);
     struct token_encoder e = {.v = vocab};
     enum pl_status status = PL_OK;

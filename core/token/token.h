@@ -18,7 +18,7 @@
 
 #include <polder/status.h>
 
-#define TOKEN_TEXT_MAX (64u * 1024 * 1024) /* bytes of one encode: beyond any context */
+#define TOKEN_TEXT_MAX ((size_t)64 * 1024 * 1024) /* bytes of one encode: beyond any context */
 #define TOKEN_NONE     (-1)
 
 struct token_vocab; /* the tokenizer */
@@ -79,7 +79,8 @@ struct token_encode_options {
     bool parse_special; /* the text of special tokens is recognised; else it is plain text */
 };
 
-/* Ill-formed UTF-8 is taken byte by byte (byte tokens, or U+FFFD where there are none). */
+/* Ill-formed UTF-8 is taken byte by byte. What the vocabulary has no token for becomes the unknown token,
+ * or nothing where there is none. Control tokens come out of parse_special and add_special only. */
 PL_NODISCARD enum pl_status token_encode(const struct token_vocab *vocab, const char *text,
                                          size_t n, const struct token_encode_options *options,
                                          struct token_ids *ret, struct pl_error *err);

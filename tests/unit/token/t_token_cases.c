@@ -14,8 +14,10 @@
 #include "base/file.h"
 #include "base/banned.h"
 
-#define FILE_BYTES_MAX (16u * 1024 * 1024)
+#define FILE_BYTES_MAX ((size_t)16 * 1024 * 1024)
 #define SHOWN_MAX      5 /* failures printed per vocabulary */
+
+static const char *shared; /* folder of the reference data */
 
 static const char separator[] = "\n__ggml_vocab_test__\n";
 
@@ -39,7 +41,7 @@ static char *read_data(const char *name, const char *suffix, size_t *ret_bytes)
 {
     char path[512];
     char *data = NULL;
-    snprintf(path, sizeof path, "%s/data/vocab/%s%s", getenv("PL_SHARED"), name, suffix);
+    snprintf(path, sizeof path, "%s/data/vocab/%s%s", shared, name, suffix);
     if (file_read(path, FILE_BYTES_MAX, &data, ret_bytes, NULL) != PL_OK)
         fail_msg("cannot read %s", path);
     return data;
@@ -51,7 +53,7 @@ static struct token_vocab *open_vocab(const char *name)
     struct pl_error err = {""};
     struct gguf *file = NULL;
     struct token_vocab *vocab = NULL;
-    snprintf(path, sizeof path, "%s/data/vocab/ggml-vocab-%s.gguf", getenv("PL_SHARED"), name);
+    snprintf(path, sizeof path, "%s/data/vocab/ggml-vocab-%s.gguf", shared, name);
     if (gguf_open(path, &file, &err) != PL_OK || token_open(file, &vocab, &err) != PL_OK)
         fail_msg("%s: %s", path, err.msg);
     gguf_close(file); /* the tokenizer keeps nothing of it */
@@ -194,7 +196,7 @@ static void every_reference_case_gives_its_ids(void **state)
 
 int main(void)
 {
-    const char *shared = getenv("PL_SHARED");
+    shared = getenv("PL_SHARED"); /* NOLINT(concurrency-mt-unsafe): one thread */
     struct file_map map;
     char path[512];
     snprintf(path, sizeof path, "%s/data/vocab/LICENSE", shared == NULL ? "" : shared);
