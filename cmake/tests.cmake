@@ -22,7 +22,7 @@ function(pl_test name)
     add_test(NAME ${R_LABEL}.${name} COMMAND t_${name} ${R_ARGS})
     set_tests_properties(${R_LABEL}.${name} PROPERTIES
         LABELS ${R_LABEL} TIMEOUT ${R_TIMEOUT} SKIP_RETURN_CODE 77
-        ENVIRONMENT "CMOCKA_MESSAGE_OUTPUT=tap;PL_SHARED=${PL_SHARED};PL_BACKEND_DIR=${PL_BACKEND_BUILD_DIR};${R_ENV}")
+        ENVIRONMENT "CMOCKA_MESSAGE_OUTPUT=tap;PL_SHARED=${PL_SHARED};POLDER_BACKEND_DIR=${PL_BACKEND_BUILD_DIR};${R_ENV}")
 endfunction()
 
 # Reference data beside the checkout; tests that need it skip with a reason where it is absent.

@@ -63,7 +63,7 @@ static enum pl_status query_kv(struct exec *exec, uint64_t *ret_block_bytes, str
         if (status != PL_OK)
             return status;
         group->layout = layout.layout;
-        group->reserved[0] = layout.block_bytes; /* until new_kv */
+        exec->kv_block_bytes[g] = layout.block_bytes;
         total += layout.block_bytes;
     }
     *ret_block_bytes = total;
@@ -121,8 +121,7 @@ static enum pl_status new_kv(struct exec *exec, struct pl_error *err)
 {
     for (uint32_t g = 0; g < exec->graph.n_groups; g++) {
         struct pl_kv_group *group = &exec->graph.groups[g];
-        uint64_t bytes = group->reserved[0] * group->n_blocks;
-        group->reserved[0] = 0;
+        uint64_t bytes = exec->kv_block_bytes[g] * group->n_blocks;
         enum pl_status status = new_buffer(exec, bytes, "KV cache", &exec->kv[g], err);
         if (status != PL_OK)
             return status;

@@ -41,6 +41,7 @@ struct exec {
     /* Device memory, freed in close. */
     struct pl_buffer *acts, *workspace;
     struct pl_buffer *kv[PL_KV_GROUPS_MAX];
+    uint64_t kv_block_bytes[PL_KV_GROUPS_MAX];
     struct pl_buffer **weights; /* n_weight_buffers */
     uint32_t n_weight_buffers;
 

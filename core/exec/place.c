@@ -22,12 +22,11 @@ static struct pl_weight_desc describe(const struct graph_weight *weight,
                                    .col_end = value->cols};
 }
 
-/* value->offset holds the packed size between query and placement. */
 enum pl_status exec_query_weights(struct exec *exec, struct pl_error *err)
 {
     struct graph *graph = &exec->graph;
     for (uint32_t i = 0; i < graph->n_weights; i++) {
-        const struct graph_weight *weight = &graph->weights[i];
+        struct graph_weight *weight = &graph->weights[i];
         struct pl_value *value = &graph->values[weight->value];
         struct pl_weight_desc desc = describe(weight, value);
         struct pl_weight_layout layout = {.struct_size = sizeof layout};
@@ -37,9 +36,8 @@ enum pl_status exec_query_weights(struct exec *exec, struct pl_error *err)
             return pl_error_set(err, status, "exec: backend '%s', tensor '%s': %s", exec->api->name,
                                 weight->tensor->name_text, why.msg);
         value->layout = layout.layout;
-        value->flags = 0;
-        value->reserved[0] = layout.in_place; /* taken back by place_weights */
-        value->offset = pl_align_up(layout.bytes, exec->alignment_bytes);
+        weight->in_place = layout.in_place != 0;
+        weight->packed_bytes = pl_align_up(layout.bytes, exec->alignment_bytes);
     }
     return PL_OK;
 }
@@ -79,12 +77,12 @@ static enum pl_status open_buffer(struct exec *exec, uint32_t from, uint64_t *re
     const struct graph *graph = &exec->graph;
     uint64_t bytes = 0;
     for (uint32_t i = from; i < graph->n_weights; i++) {
-        const struct pl_value *value = &graph->values[graph->weights[i].value];
-        if (value->buffer != NULL)
+        if (graph->values[graph->weights[i].value].buffer != NULL)
             continue;
-        if (bytes > 0 && bytes + value->offset > exec->buffer_bytes_max)
+        uint64_t more = graph->weights[i].packed_bytes;
+        if (bytes > 0 && bytes + more > exec->buffer_bytes_max)
             break;
-        bytes += value->offset;
+        bytes += more;
     }
     struct pl_buffer *buffer = NULL;
     struct pl_error why = {{0}};
@@ -101,11 +99,8 @@ static void import_weights(struct exec *exec)
 {
     for (uint32_t i = 0; i < exec->graph.n_weights; i++) {
         const struct graph_weight *weight = &exec->graph.weights[i];
-        struct pl_value *value = &exec->graph.values[weight->value];
-        bool in_place = value->reserved[0] != 0;
-        value->reserved[0] = 0;
-        exec->info.weight_bytes += value->offset;
-        if (in_place)
+        exec->info.weight_bytes += weight->packed_bytes;
+        if (weight->in_place)
             (void)import_in_place(exec, weight); /* else it is copied like the others */
     }
 }
@@ -119,7 +114,7 @@ static enum pl_status assign_buffers(struct exec *exec, struct pl_error *err)
         struct pl_value *value = &graph->values[graph->weights[i].value];
         if (value->buffer != NULL)
             continue;
-        uint64_t bytes = value->offset;
+        uint64_t bytes = graph->weights[i].packed_bytes;
         if (capacity == 0 || used + bytes > capacity) {
             enum pl_status status = open_buffer(exec, i, &capacity, err);
             if (status != PL_OK)

@@ -21,8 +21,10 @@
 /* Where a PL_VALUE_WEIGHT comes from. */
 struct graph_weight {
     const struct gguf_tensor *tensor;
-    uint32_t use;  /* enum pl_weight_use */
-    int32_t value; /* index of its value */
+    uint32_t use;          /* enum pl_weight_use */
+    int32_t value;         /* index of its value */
+    uint64_t packed_bytes; /* core/exec: size in the device's layout */
+    bool in_place;         /* core/exec: the device takes the file's own bytes */
 };
 
 struct graph {
