@@ -127,7 +127,7 @@ static enum pl_status alloc_tables(struct engine *engine, const struct engine_op
 {
     uint32_t queue_max = o->queue_max > 0 ? o->queue_max : ENGINE_QUEUE_DEFAULT;
     engine->n_slots = engine->seqs_max + queue_max;
-    engine->slots = calloc(engine->n_slots, sizeof *engine->slots);
+    engine->slots = calloc(engine->n_slots, sizeof(void *));
     engine->free_slots = calloc(engine->n_slots, sizeof *engine->free_slots);
     engine->skip = calloc(engine->seqs_max, sizeof *engine->skip);
     if (engine->slots == NULL || engine->free_slots == NULL || engine->skip == NULL ||

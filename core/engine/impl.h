@@ -125,7 +125,7 @@ PL_NODISCARD enum pl_status request_check_prompt(const struct engine *engine,
 
 /* ---- loop.c ---------------------------------------------------------------------------------- */
 
-void *engine_loop(void *engine);
+void *engine_loop(void *user); /* user: the engine */
 
 /* Publishes the scheduler's figures to engine_stats. */
 void engine_publish(struct engine *engine);

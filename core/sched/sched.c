@@ -147,6 +147,7 @@ static void plan_run(struct sched *sched, struct sched_seq *seq)
 static void preempt_youngest(struct sched *sched)
 {
     struct sched_seq *seq = sched->running.last;
+    PL_CHECK(seq != NULL); /* a running sequence asked */
     list_unlink(&sched->running, seq);
     kv_table_clear(&seq->table, sched->options.pool);
     seq->n_computed = 0;

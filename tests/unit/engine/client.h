@@ -16,25 +16,22 @@
 struct client {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    char text[CLIENT_TEXT_MAX]; /* NUL-terminated */
+    struct engine *cancel_in; /* cancels itself after cancel_at tokens, if set */
+    uint64_t id;
     size_t text_bytes;
+    char text[CLIENT_TEXT_MAX]; /* NUL-terminated */
+    char message[PL_ERROR_MAX];
+    char stop[64];
     int32_t ids[CLIENT_TOKENS_MAX];
     float logprobs[CLIENT_TOKENS_MAX];
     struct engine_logprob top[CLIENT_TOKENS_MAX][3]; /* the first three alternatives */
-    uint32_t n_ids;
     int32_t prompt_ids[CLIENT_TOKENS_MAX];
     float prompt_logprobs[CLIENT_TOKENS_MAX];
-    uint32_t n_prompt;
-    uint32_t n_finish, n_after_finish;
-    bool prompt_after_token;
+    uint32_t n_ids, n_prompt, n_finish, n_after_finish;
     enum engine_finish finish;
     enum pl_status status;
-    char message[PL_ERROR_MAX];
-    char stop[64];
-    uint32_t prompt_tokens, output_tokens;
-    uint64_t id;
-    struct engine *cancel_in; /* cancels itself after cancel_at tokens, if set */
-    uint32_t cancel_at;
+    uint32_t prompt_tokens, output_tokens, cancel_at;
+    bool prompt_after_token;
 };
 
 void client_init(struct client *client);

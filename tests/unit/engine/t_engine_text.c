@@ -343,11 +343,11 @@ static void logprobs_agree_with_teacher_forced_logits(void **state)
     assert_true(isnan(c.prompt_logprobs[0]));
     for (uint32_t i = 1; i < n_prompt; i++) {
         assert_int_equal(c.prompt_ids[i], ids[i]);
-        double expected = logprob_of(logits + (i - 1) * FAKE_N_VOCAB, ids[i]);
+        double expected = logprob_of(logits + (size_t)(i - 1) * FAKE_N_VOCAB, ids[i]);
         assert_true(fabs((double)c.prompt_logprobs[i] - expected) < 1e-5);
     }
     for (uint32_t i = 0; i < 50; i++) {
-        const float *row = logits + (n_prompt + i - 1) * FAKE_N_VOCAB;
+        const float *row = logits + (size_t)(n_prompt + i - 1) * FAKE_N_VOCAB;
         assert_true(fabs((double)c.logprobs[i] - logprob_of(row, c.ids[i])) < 1e-5);
         assert_true(c.top[i][0].logprob >= c.top[i][1].logprob);
         assert_true(fabs((double)c.top[i][2].logprob - logprob_of(row, c.top[i][2].id)) < 1e-5);
@@ -395,7 +395,7 @@ static void logits_are_the_same_in_any_chunk(void **state)
         if (i > 0)
             assert_memory_equal(a, b, sizeof a);
         assert_int_equal(engine_logits(engine, ids, 33, b, NULL), PL_OK);
-        assert_memory_equal(a, b, 33 * FAKE_N_VOCAB * sizeof a[0]);
+        assert_memory_equal(a, b, sizeof a[0] * 33 * FAKE_N_VOCAB);
         engine_close(engine);
     }
 }
