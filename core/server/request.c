@@ -1,0 +1,250 @@
+/* See request.h. What both endpoints share: sampling, limits, stops, bias, stream; then the prompts. */
+#include "request.h"
+
+#include "request_prompts.h"
+#include "server_limits.h"
+
+#include <float.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "base/banned.h"
+
+#define COMPLETION_MAX_TOKENS_DEFAULT 16 /* OpenAI's */
+#define MAX_TOKENS_MAX                INT32_MAX
+#define BIAS_LIMIT                    100.0 /* OpenAI's range: [-100, 100] */
+
+/* field, member of struct engine_sampling, min, max. Two names for one thing are read in this order. */
+#define SAMPLING_FLOATS(X)                                                                         \
+    X("temperature", temperature, 0, 2)                                                            \
+    X("top_p", top_p, 0, 1)                                                                        \
+    X("min_p", min_p, 0, 1)                                                                        \
+    X("repeat_penalty", repeat_penalty, 0.01, 10)                                                  \
+    X("repetition_penalty", repeat_penalty, 0.01, 10)                                              \
+    X("presence_penalty", presence_penalty, -2, 2)                                                 \
+    X("frequency_penalty", frequency_penalty, -2, 2)
+
+static void parse_sampling(const struct fields *f, struct request *r)
+{
+    struct engine_sampling *s = &r->sampling;
+    *s = engine_sampling_default();
+#define X(name, member, min, max) fields_f32(f, name, min, max, &s->member);
+    SAMPLING_FLOATS(X)
+#undef X
+    int64_t top_k = s->top_k, last_n = s->repeat_last_n, seed = 0;
+    fields_i64(f, "top_k", -1, INT32_MAX, &top_k);
+    fields_i64(f, "repeat_last_n", -1, INT32_MAX, &last_n);
+    s->top_k = (int32_t)PL_MAX(top_k, 0); /* vLLM writes "off" as -1 */
+    s->repeat_last_n = (int32_t)last_n;
+    if (s->top_p <= 0)
+        s->top_p = FLT_MIN; /* 0 is "off" to the engine; to a client it means the best token only */
+    s->has_seed = fields_get(f, "seed") != NULL;
+    fields_i64(f, "seed", INT64_MIN, INT64_MAX, &seed);
+    s->seed = (uint64_t)seed;
+}
+
+static void add_stop(const struct fields *f, const char *name, struct json_object *value,
+                     struct request *r)
+{
+    if (!json_object_is_type(value, json_type_string)) {
+        fields_fail(f, name, "expected string%s, got %s",
+                    strcmp(name, "stop") == 0 ? " or array" : "", fields_type_name(value));
+        return;
+    }
+    const char *text = json_object_get_string(value);
+    size_t n = (size_t)json_object_get_string_len(value);
+    if (n > ENGINE_STOP_BYTES_MAX)
+        fields_fail(f, name, "%zu bytes, at most %d", n, ENGINE_STOP_BYTES_MAX);
+    else if (strlen(text) != n)
+        fields_fail(f, name, "must not contain a NUL character");
+    else if (n > 0) /* an empty one could never match: ignored, as some clients send it */
+        r->stops[r->n_stops++] = text;
+}
+
+static void parse_stop(const struct fields *f, struct request *r)
+{
+    struct json_object *stop = fields_get(f, "stop");
+    if (stop == NULL)
+        return;
+    if (!json_object_is_type(stop, json_type_array)) {
+        add_stop(f, "stop", stop, r);
+        return;
+    }
+    size_t n = json_object_array_length(stop);
+    if (n > ENGINE_STOPS_MAX) {
+        fields_fail(f, "stop", "%zu strings, at most %d", n, ENGINE_STOPS_MAX);
+        return;
+    }
+    for (size_t i = 0; i < n && f->error->status == 0; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "stop[%zu]", i);
+        add_stop(f, name, json_object_array_get_idx(stop, i), r);
+    }
+}
+
+static void parse_one_bias(const struct fields *f, const char *key, struct json_object *value,
+                           struct request *r)
+{
+    struct fields inner = {.path = "logit_bias", .error = f->error};
+    int64_t id = 0;
+    if (!parse_i64(key, 0, INT32_MAX, &id)) {
+        fields_fail(&inner, "", "expected token ids as keys, got '%.40s'", key);
+        return;
+    }
+    bool number =
+        json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double);
+    double bias = number ? json_object_get_double(value) : 0;
+    if (!number)
+        fields_fail(&inner, key, "expected number, got %s", fields_type_name(value));
+    else if (!(bias >= -BIAS_LIMIT && bias <= BIAS_LIMIT))
+        fields_fail(&inner, key, "expected -100 to 100, got %g", bias);
+    else
+        r->bias[r->sampling.n_bias++] =
+            (struct engine_bias){.id = (int32_t)id, .bias = (float)bias};
+}
+
+static void parse_bias(const struct fields *f, struct request *r)
+{
+    struct json_object *object = fields_object(f, "logit_bias");
+    int n = object != NULL ? json_object_object_length(object) : 0;
+    if (n == 0)
+        return;
+    if (n > ENGINE_BIAS_MAX) {
+        fields_fail(f, "logit_bias", "%d entries, at most %d", n, ENGINE_BIAS_MAX);
+        return;
+    }
+    r->bias = calloc((size_t)n, sizeof *r->bias);
+    if (r->bias == NULL) {
+        api_error_set(f->error, 500, NULL, "out of memory");
+        return;
+    }
+    json_object_object_foreach(object, key, value)
+    {
+        if (f->error->status == 0)
+            parse_one_bias(f, key, value, r);
+    }
+    r->sampling.bias = r->bias;
+}
+
+static void parse_limits(const struct fields *f, struct request *r)
+{
+    int64_t min = r->kind == REQUEST_CHAT ? 1 : 0, tokens = -1, completion = -1, least = 0;
+    fields_i64(f, "max_tokens", min, MAX_TOKENS_MAX, &tokens);
+    fields_i64(f, "max_completion_tokens", min, MAX_TOKENS_MAX, &completion);
+    fields_i64(f, "min_tokens", 0, MAX_TOKENS_MAX,
+               &least); /* accepted: llm-d's prefill leg sends it */
+    r->has_max_tokens = tokens >= 0 || completion >= 0;
+    r->max_tokens =
+        tokens >= 0 && completion >= 0 ? PL_MIN(tokens, completion) : PL_MAX(tokens, completion);
+    if (!r->has_max_tokens && r->kind == REQUEST_COMPLETION) {
+        r->has_max_tokens = true;
+        r->max_tokens = COMPLETION_MAX_TOKENS_DEFAULT;
+    }
+}
+
+static void parse_stream(const struct fields *f, struct request *r)
+{
+    fields_bool(f, "stream", &r->stream);
+    struct json_object *options = fields_object(f, "stream_options");
+    if (options == NULL)
+        return;
+    if (!r->stream) {
+        fields_fail(f, "stream_options", "only allowed when stream is true");
+        return;
+    }
+    struct fields inner = {.object = options, .path = "stream_options", .error = f->error};
+    fields_bool(&inner, "include_usage", &r->include_usage);
+}
+
+static void parse_logprobs(const struct fields *f, struct request *r)
+{
+    int64_t n = -1;
+    if (r->kind == REQUEST_COMPLETION) {
+        fields_i64(f, "logprobs", 0, ENGINE_LOGPROBS_MAX, &n);
+        r->logprobs = n >= 0;
+    } else {
+        fields_bool(f, "logprobs", &r->logprobs);
+        fields_i64(f, "top_logprobs", 0, ENGINE_LOGPROBS_MAX, &n);
+        if (n >= 0 && !r->logprobs)
+            fields_fail(f, "top_logprobs", "needs logprobs: true");
+    }
+    r->n_logprobs = (uint32_t)PL_MAX(n, 0);
+}
+
+/* What exists in the API but not here is refused, so that nobody mistakes silence for support. */
+static void refuse_unsupported(const struct fields *f, const struct request *r)
+{
+    int64_t one = 1;
+    fields_i64(f, "n", 1, INT32_MAX, &one);
+    if (one > 1)
+        fields_fail(f, "n", "only 1 is supported, got %lld", (long long)one);
+    one = 1;
+    fields_i64(f, "best_of", 1, INT32_MAX, &one);
+    if (one > 1)
+        fields_fail(f, "best_of", "only 1 is supported, got %lld", (long long)one);
+    const char *text = "";
+    size_t n = 0;
+    fields_string(f, "suffix", &text, &n);
+    if (n > 0)
+        fields_fail(f, "suffix", "not supported");
+    struct json_object *format = fields_object(f, "response_format");
+    if (format == NULL || r->kind != REQUEST_CHAT)
+        return;
+    struct fields inner = {.object = format, .path = "response_format", .error = f->error};
+    text = "";
+    fields_string(&inner, "type", &text, &n);
+    if (strcmp(text, "text") != 0)
+        fields_fail(&inner, "type", "only 'text' is supported, got '%.40s'", text);
+}
+
+static void parse_fields(const struct fields *f, struct request *r)
+{
+    size_t n = 0;
+    const char *user = NULL;
+    fields_string(f, "model", &r->model, &n);
+    fields_string(f, "user", &user, &n);
+    fields_bool(f, "ignore_eos", &r->ignore_eos);
+    parse_sampling(f, r);
+    parse_limits(f, r);
+    parse_stop(f, r);
+    parse_bias(f, r);
+    parse_stream(f, r);
+    parse_logprobs(f, r);
+    refuse_unsupported(f, r);
+    if (r->kind == REQUEST_CHAT) {
+        request_parse_chat(f, r);
+    } else {
+        fields_bool(f, "echo", &r->echo);
+        request_parse_prompts(f, r);
+    }
+}
+
+bool request_parse(enum request_kind kind, const char *text, size_t n, struct request *ret,
+                   struct api_error *error)
+{
+    struct request r = {.kind = kind};
+    r.body = fields_parse(text, n, error);
+    if (r.body == NULL)
+        return false;
+    struct fields f = {.object = r.body, .path = "", .error = error};
+    parse_fields(&f, &r);
+    if (error->status != 0) {
+        request_deinit(&r);
+        return false;
+    }
+    *ret = r;
+    return true;
+}
+
+void request_deinit(struct request *request)
+{
+    for (uint32_t i = 0; i < request->n_prompts; i++)
+        free(request->prompts[i].ids);
+    free(request->prompts);
+    free(request->bias);
+    json_object_put(request->body);
+    *request = (struct request){0};
+}

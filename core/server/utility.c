@@ -1,0 +1,189 @@
+/* /tokenize, /detokenize and /apply-template in llama-server's shapes; see state.h. */
+#include "chat.h"
+#include "state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json_writer.h"
+#include "base/utf8.h"
+#include "base/banned.h"
+
+/* ---- /tokenize {content, add_special, parse_special, with_pieces} -> {tokens} --------------------- */
+
+struct tokenize {
+    const char *content;
+    size_t content_bytes;
+    struct token_encode_options options;
+    bool with_pieces;
+};
+
+static void parse_tokenize(const struct fields *f, struct tokenize *t)
+{
+    fields_string(f, "content", &t->content, &t->content_bytes);
+    if (t->content == NULL)
+        fields_fail(f, "content", "required: string");
+    t->options.parse_special = true; /* llama-server's default */
+    fields_bool(f, "add_special", &t->options.add_special);
+    fields_bool(f, "parse_special", &t->options.parse_special);
+    fields_bool(f, "with_pieces", &t->with_pieces);
+}
+
+/* A piece as a string, or as an array of its bytes where it is no whole UTF-8. */
+static void write_piece(const struct server *server, int32_t id, struct json_writer *w)
+{
+    struct gguf_str piece = token_piece(server->vocab, id, true);
+    const char *text = piece.len > 0 ? piece.data : "";
+    json_object(w);
+    json_key(w, "id");
+    json_i64(w, id);
+    json_key(w, "piece");
+    if (utf8_valid(text, piece.len)) {
+        json_string(w, text, piece.len);
+    } else {
+        json_array(w);
+        for (size_t i = 0; i < piece.len; i++)
+            json_u64(w, (unsigned char)text[i]);
+        json_array_end(w);
+    }
+    json_object_end(w);
+}
+
+static void write_tokens(const struct server *server, const struct token_ids *ids, bool with_pieces,
+                         struct buf *out)
+{
+    struct json_writer w;
+    json_begin(&w, out);
+    json_object(&w);
+    json_key(&w, "tokens");
+    json_array(&w);
+    for (size_t i = 0; i < ids->n; i++) {
+        if (with_pieces)
+            write_piece(server, ids->ids[i], &w);
+        else
+            json_i64(&w, ids->ids[i]);
+    }
+    json_array_end(&w);
+    json_object_end(&w);
+}
+
+void utility_tokenize(struct server *server, struct http_exchange *x)
+{
+    struct http_slice body = http_exchange_body(x);
+    struct api_error error = {0};
+    struct token_ids ids = {0};
+    struct tokenize t = {0};
+    struct json_object *tree = fields_parse(body.data, body.n, &error);
+    if (tree != NULL)
+        parse_tokenize(&(struct fields){.object = tree, .path = "", .error = &error}, &t);
+    if (error.status == 0) {
+        struct pl_error err = {0};
+        enum pl_status status =
+            token_encode(server->vocab, t.content, t.content_bytes, &t.options, &ids, &err);
+        if (status != PL_OK)
+            server_status_error(status, &err, "content", &error);
+    }
+    fields_free(tree);
+    if (error.status != 0) {
+        server_reply_error(x, &error);
+        return;
+    }
+    struct buf out;
+    buf_init(&out, SERVER_WHOLE_BYTES_MAX);
+    write_tokens(server, &ids, t.with_pieces, &out);
+    server_reply_json(x, &out);
+    buf_deinit(&out);
+    token_ids_free(&ids);
+}
+
+/* ---- /detokenize {tokens} -> {content} -------------------------------------------------------------- */
+
+static void parse_detokenize(const struct server *server, const struct fields *f,
+                             struct token_ids *ids)
+{
+    struct json_object *tokens = fields_array(f, "tokens");
+    if (tokens == NULL) {
+        fields_fail(f, "tokens", "required: array of token ids");
+        return;
+    }
+    if (!request_ids(tokens, "tokens", &ids->ids, &ids->n, f->error))
+        return;
+    for (size_t i = 0; i < ids->n; i++) {
+        if (ids->ids[i] >= token_count(server->vocab)) {
+            fields_fail(f, "tokens", "token id %d at %zu is outside the vocabulary of %d",
+                        ids->ids[i], i, token_count(server->vocab));
+            return;
+        }
+    }
+}
+
+void utility_detokenize(struct server *server, struct http_exchange *x)
+{
+    struct http_slice body = http_exchange_body(x);
+    struct api_error error = {0};
+    struct token_ids ids = {0};
+    char *text = NULL;
+    size_t n = 0;
+    struct json_object *tree = fields_parse(body.data, body.n, &error);
+    if (tree != NULL)
+        parse_detokenize(server, &(struct fields){.object = tree, .path = "", .error = &error},
+                         &ids);
+    if (error.status == 0) {
+        struct pl_error err = {0};
+        enum pl_status status = token_decode(server->vocab, ids.ids, ids.n, true, &text, &n, &err);
+        if (status != PL_OK)
+            server_status_error(status, &err, "tokens", &error);
+    }
+    fields_free(tree);
+    token_ids_free(&ids);
+    if (error.status != 0) {
+        server_reply_error(x, &error);
+        return;
+    }
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, SERVER_WHOLE_BYTES_MAX);
+    json_begin(&w, &out);
+    json_object(&w);
+    json_key(&w, "content");
+    json_string(&w, text, n);
+    json_object_end(&w);
+    free(text);
+    server_reply_json(x, &out);
+    buf_deinit(&out);
+}
+
+/* ---- /apply-template {messages, tools?, ...} -> {prompt} -------------------------------------------- */
+
+void utility_apply_template(struct server *server, struct http_exchange *x)
+{
+    struct http_slice body = http_exchange_body(x);
+    struct api_error error = {0};
+    struct request request = {.kind = REQUEST_CHAT};
+    char *text = NULL;
+    size_t n = 0;
+    struct json_object *tree = fields_parse(body.data, body.n, &error);
+    if (tree != NULL)
+        request_parse_chat(&(struct fields){.object = tree, .path = "", .error = &error}, &request);
+    bool ok = error.status == 0 && chat_render(server->chat, &request, &text, &n, &error);
+    fields_free(tree);
+    if (!ok) {
+        server_reply_error(x, &error);
+        return;
+    }
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, SERVER_WHOLE_BYTES_MAX);
+    json_begin(&w, &out);
+    json_object(&w);
+    json_key(&w, "prompt");
+    json_string(&w, text, n);
+    if (chat_fallback(server->chat) != NULL) { /* the model has no template of its own */
+        json_key(&w, "fallback");
+        json_cstring(&w, chat_fallback(server->chat));
+    }
+    json_object_end(&w);
+    free(text);
+    server_reply_json(x, &out);
+    buf_deinit(&out);
+}
