@@ -47,4 +47,8 @@ if(PL_SANITIZE)
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
     target_compile_options(pl_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 endif()
+if(PL_FUZZ) # the rooms under test report coverage; the fuzzer itself is linked by pl_fuzz
+    target_compile_options(pl_flags INTERFACE -fsanitize=fuzzer-no-link)
+    target_link_options(pl_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 target_link_options(pl_flags INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
