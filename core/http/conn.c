@@ -53,6 +53,7 @@ static void link_idle(struct http_conn *conn)
     if (conn->in_idle)
         return;
     conn->in_idle = true;
+    conn->idle_since_ns = http_loop_now_ns(server->loop);
     conn->idle.next = NULL;
     conn->idle.prev = server->idle.prev;
     if (conn->idle.prev != NULL)
@@ -480,7 +481,11 @@ void http_conn_end_exchange(struct http_conn *conn, bool keep)
 void http_conn_refuse(struct http_conn *conn, int status, const char *reason)
 {
     struct buf body;
-    struct http_failure failure = {.status = status, .message = reason};
+    struct http_failure failure = {
+        .status = status,
+        .message = reason,
+        .type = "invalid_request_error", /* 501 and 505 too: the client is at fault */
+    };
     conn->server->stats.refused++;
     if (conn->x != NULL) {
         tell_closed(conn);

@@ -35,10 +35,12 @@
 
 #include <netinet/in.h>
 
-#define HTTP_LISTENERS_MAX   8     /* addresses of one server */
-#define HTTP_REQUESTS_CACHED 32    /* request structs kept for reuse: what one turn has in flight */
-#define HTTP_DATE_BYTES      30    /* "Sun, 06 Nov 1994 08:49:37 GMT" and NUL */
-#define HTTP_FLUSH_BYTES     65536 /* unsent output that is sent before the turn's end */
+#define HTTP_LISTENERS_MAX   8  /* addresses of one server */
+#define HTTP_REQUESTS_CACHED 32 /* request structs kept for reuse: what one turn has in flight */
+#define HTTP_EVICT_AFTER_MS                                                                        \
+    1000                    /* a request may be on its way to a connection that fell idle later */
+#define HTTP_DATE_BYTES  30 /* "Sun, 06 Nov 1994 08:49:37 GMT" and NUL */
+#define HTTP_FLUSH_BYTES 65536 /* unsent output that is sent before the turn's end */
 
 enum http_phase {
     HTTP_PHASE_HEAD,
@@ -93,6 +95,7 @@ struct http_conn {
     struct http_io io;
     struct http_timer timer; /* armed at or before deadline_ns */
     int64_t deadline_ns;     /* 0: none */
+    int64_t idle_since_ns;   /* while in_idle */
     struct http_deferred settle;
     const struct http_transport *transport;
     void *transport_state;
@@ -207,7 +210,7 @@ void http_failure_write(struct buf *out, const struct http_failure *failure);
 void http_server_pause_accept(struct http_server *server);
 void http_server_resume_accept(struct http_server *server);
 void http_server_close_listeners(struct http_server *server);
-/* Closes the connection that is idle longest; false if none is. */
+/* Closes the connection that is idle longest, if it is idle for HTTP_EVICT_AFTER_MS; else false. */
 bool http_server_evict_idle(struct http_server *server);
 /* A connection was freed: resume accepting, announce the end of a drain. */
 void http_server_conn_gone(struct http_server *server);

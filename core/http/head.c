@@ -149,7 +149,7 @@ static enum http_parse version_byte(struct http_head *head, const char *data, ui
         return http_head_fail(head, 400, "the protocol is not HTTP/1.1");
     if (i == VERSION_BYTES - 1) {
         if (data[head->pos - 2] != '1' || c > '1')
-            return http_head_fail(head, 505, "the version is neither HTTP/1.1 nor HTTP/1.0");
+            return http_head_fail(head, 505, "the protocol version is not offered");
         head->version_minor = (uint8_t)(c - '0');
     }
     head->pos++;

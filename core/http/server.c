@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+
 #include "base/banned.h"
 
 #define DEFAULT_HEAD_BYTES       (16u << 10)
@@ -71,9 +73,11 @@ enum pl_status http_server_open(struct http_loop *loop, const struct http_server
 
 bool http_server_evict_idle(struct http_server *server)
 {
-    if (server->idle.next == NULL)
+    struct http_conn *oldest = server->idle.next;
+    int64_t latest_ns = http_loop_now_ns(server->loop) - HTTP_EVICT_AFTER_MS * CLOCK_NS_PER_MS;
+    if (oldest == NULL || oldest->idle_since_ns > latest_ns)
         return false;
-    http_conn_kill(server->idle.next);
+    http_conn_kill(oldest);
     return true;
 }
 
