@@ -14,7 +14,6 @@
 
 struct alphabet {
     int16_t byte_of[ALPHABET_END]; /* by code point; -1: stands for no byte */
-    uint16_t code_of[256];
 };
 
 static void fill_alphabet(struct alphabet *a)
@@ -25,7 +24,6 @@ static void fill_alphabet(struct alphabet *a)
     for (unsigned b = 0; b < 256; b++) {
         bool itself = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
         uint16_t code = itself ? (uint16_t)b : next++;
-        a->code_of[b] = code;
         a->byte_of[code] = (int16_t)b;
     }
 }
@@ -69,9 +67,8 @@ static bool make_pieces(struct token_vocab *v, const struct alphabet *a)
             (void)token_map_add(&v->mergeable, id);
     }
     for (unsigned b = 0; b < 256; b++) {
-        char code[UTF8_MAX_BYTES];
-        size_t n = utf8_encode(a->code_of[b], code);
-        v->byte_ids[b] = token_map_find(&v->by_text, code, n);
+        char byte = (char)b;
+        v->byte_ids[b] = token_map_find(&v->mergeable, &byte, 1);
     }
     return true;
 }

@@ -204,6 +204,14 @@ static uint32_t fill_nodes(const struct token_vocab *v, struct token_node *nodes
     return count;
 }
 
+/* In place of what has no token. Some files name a control token here: text must not become that. */
+static bool emit_unknown(struct token_encoder *e)
+{
+    int32_t id = e->v->special[TOKEN_UNK];
+    bool is_unknown = id != TOKEN_NONE && (e->v->attrs[id] & TOKEN_ATTR_UNKNOWN) != 0;
+    return !is_unknown || token_emit(e, id);
+}
+
 /* A symbol that no merge has made a token of. */
 static bool emit_plain(struct token_encoder *e, const char *symbol, size_t n)
 {
@@ -214,8 +222,8 @@ static bool emit_plain(struct token_encoder *e, const char *symbol, size_t n)
         return token_emit(e, id);
     for (size_t i = 0; i < n; i++) {
         id = v->byte_ids[(unsigned char)symbol[i]];
-        if (id == TOKEN_NONE) /* no token for the byte: one unknown for the whole symbol */
-            return v->special[TOKEN_UNK] == TOKEN_NONE || token_emit(e, v->special[TOKEN_UNK]);
+        if (id == TOKEN_NONE)
+            return emit_unknown(e);
         if (!token_emit(e, id))
             return false;
     }
