@@ -8,7 +8,7 @@ if(NOT TARGET pl_cpu_linear)
     set(sources linear_pack.c linear_run.c linear_scalar.c
         pack_plain.c pack_q8_0.c pack_q4_0.c pack_q4_k.c pack_q6_k.c)
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-        set(avx2 linear_avx2.c)
+        set(avx2 linear_avx2.c linear_avx2_float.c linear_avx2_q32.c linear_avx2_k.c)
         set(avx512 linear_avx512.c linear_avx512_float.c linear_avx512_q32.c linear_avx512_k.c)
         set(avx512_bf16 linear_avx512_bf16.c)
         set(flags_avx2 -mavx2 -mfma -mf16c)

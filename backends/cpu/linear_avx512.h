@@ -39,9 +39,11 @@ linear_prepare_fn linear_avx512_prepare_q8_32, linear_avx512_prepare_q8_256;
         [LINEAR_ACT_Q8_256] = linear_avx512_prepare_q8_256,                                        \
     }
 
-/* A decode tile (few rows) asks for weights this far ahead: about the bytes that one core has in
- * flight at 100 ns and 40 GB/s. */
+/* A tile of few rows asks for weights this far ahead: about the bytes that one core has in flight at
+ * 100 ns and 40 GB/s. Line by line as it goes: a burst at once fills the miss buffers and stalls. With
+ * more rows the arithmetic takes longer than the memory. */
 #define PREFETCH_BYTES 4096
+#define PREFETCH_ROWS  6
 
 /* Four int8 of a row of x, in every lane. */
 LINEAR_INLINE __m512i splat_word(const uint8_t *p)
@@ -79,12 +81,18 @@ LINEAR_INLINE __m512i high_nibbles(__m512i v)
     return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15));
 }
 
-/* The next `bytes` at p + PREFETCH_BYTES; past the end of the weight it does no harm. */
-LINEAR_INLINE void prefetch_ahead(const uint8_t *p, int bytes)
+/* The line PREFETCH_BYTES after p; past the end of the weight it does no harm. */
+LINEAR_INLINE void prefetch_ahead(const uint8_t *p, const int n_rows)
 {
-    LINEAR_UNROLL
-    for (int i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)((uintptr_t)p + PREFETCH_BYTES + (uintptr_t)i), _MM_HINT_T0);
+    if (n_rows <= PREFETCH_ROWS)
+        _mm_prefetch((const char *)((uintptr_t)p + PREFETCH_BYTES), _MM_HINT_T0);
+}
+
+/* Loads a line of weights for the first time in a tile. */
+LINEAR_INLINE __m512i load_first(const uint8_t *p, const int n_rows)
+{
+    prefetch_ahead(p, n_rows);
+    return load_vector(p);
 }
 
 /* Functions `name`_<P>x<R> from body(out, tile, P, R, arg), and `name` that picks one. */

@@ -5,9 +5,10 @@
 #include "linear_avx512.h"
 
 LINEAR_INLINE void tile_dp(float *out, const struct linear_tile *t, const int n_panels,
-                           const int n_rows, const int prefetch)
+                           const int n_rows, const int unused)
 {
     __m512 acc[12][2];
+    (void)unused;
     LINEAR_UNROLL
     for (int r = 0; r < n_rows; r++)
         acc[r][0] = acc[r][1] = _mm512_setzero_ps();
@@ -15,11 +16,8 @@ LINEAR_INLINE void tile_dp(float *out, const struct linear_tile *t, const int n_
     for (int64_t k = 0; k < t->cols; k += 2, w += 64) {
         __m512i v[2];
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++) {
-            v[p] = load_vector(w + (size_t)p * t->panel_bytes);
-            if (n_rows <= prefetch)
-                prefetch_ahead(w + (size_t)p * t->panel_bytes, 64);
-        }
+        for (int p = 0; p < n_panels; p++)
+            v[p] = load_first(w + (size_t)p * t->panel_bytes, n_rows);
         LINEAR_UNROLL
         for (int r = 0; r < n_rows; r++) {
             __m512i x = splat_word(t->x + (size_t)r * t->x_bytes + 2 * k);
@@ -35,7 +33,7 @@ LINEAR_INLINE void tile_dp(float *out, const struct linear_tile *t, const int n_
         _mm512_store_ps(out + r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS, acc[r][p]);
 }
 
-TILES_12(linear_avx512_bf16_dp, tile_dp, 4)
+TILES_12(linear_avx512_bf16_dp, tile_dp, 0)
 
 const struct linear_isa linear_isa_avx512_bf16 = {
     .level = LINEAR_AVX512_BF16,

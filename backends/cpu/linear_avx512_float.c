@@ -50,10 +50,11 @@ LINEAR_INLINE void tile_float(float *out, const struct linear_tile *t, const int
     const uint8_t *w = t->w;
     int64_t k = 0;
     for (; k + 2 <= t->cols; k += 2, w += pair_bytes) {
-        if (n_rows <= 4) {
-            LINEAR_UNROLL
-            for (int p = 0; p < n_panels; p++)
-                prefetch_ahead(w + (size_t)p * t->panel_bytes, pair_bytes);
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++) {
+            prefetch_ahead(w + (size_t)p * t->panel_bytes, n_rows);
+            if (pair_bytes > 64)
+                prefetch_ahead(w + (size_t)p * t->panel_bytes + 64, n_rows);
         }
         add_column(acc, t, w, k, 0, n_panels, n_rows, kind);
         add_column(acc, t, w, k, 1, n_panels, n_rows, kind);

@@ -12,7 +12,7 @@
 enum kind { KIND_Q4_K, KIND_Q6_K };
 
 enum { Q4_SCALES = 64, Q4_MINS = 192, Q4_QUANTS = 320, Q4_CHUNK = 2368 };
-enum { Q6_SCALES = 64, Q6_QUANTS = 320, Q6_HALF = 1536, Q6_CHUNK = 3392 };
+enum { Q6_SCALES = 64, Q6_QUANTS = 320, Q6_RUN = 192, Q6_CHUNK = 3392 };
 
 /* Sums by [row][panel]. */
 struct sums {
@@ -55,28 +55,37 @@ LINEAR_INLINE __m128i load_16(const uint8_t *p)
     return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
+/* One run of 32 columns: the low or high nibbles of 8 vectors. */
+LINEAR_INLINE void add_run_q4(struct sums *total, const uint8_t *q, const uint8_t *scales,
+                              const uint8_t *x, const struct linear_tile *t, const bool high,
+                              const int n_panels, const int n_rows)
+{
+    __m512i scale[2], w[2];
+    struct sums sum;
+    clear(&sum, n_rows);
+    LINEAR_UNROLL
+    for (int g = 0; g < 8; g++) {
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++) {
+            const uint8_t *line = q + (size_t)p * t->panel_bytes + 64 * g;
+            w[p] = high ? load_vector(line) : load_first(line, n_rows);
+            w[p] = high ? high_nibbles(w[p]) : low_nibbles(w[p]);
+        }
+        add_step(&sum, w, x + 4 * g, t->x_bytes, n_panels, n_rows);
+    }
+    LINEAR_UNROLL
+    for (int p = 0; p < n_panels; p++)
+        scale[p] = _mm512_cvtepu8_epi32(load_16(scales + (size_t)p * t->panel_bytes));
+    add_scaled(total, &sum, scale, n_panels, n_rows);
+}
+
 LINEAR_INLINE void add_block_q4(struct sums *total, const uint8_t *chunk, const uint8_t *x,
                                 const struct linear_tile *t, const int n_panels, const int n_rows)
 {
-    for (int j = 0; j < 8; j++) {
-        const uint8_t *q = chunk + Q4_QUANTS + j / 2 * 512;
-        __m512i scale[2], w[2];
-        struct sums sum;
-        clear(&sum, n_rows);
-        LINEAR_UNROLL
-        for (int g = 0; g < 8; g++) {
-            LINEAR_UNROLL
-            for (int p = 0; p < n_panels; p++) {
-                w[p] = load_vector(q + (size_t)p * t->panel_bytes + 64 * g);
-                w[p] = low_nibbles(_mm512_srl_epi16(w[p], _mm_cvtsi32_si128(j % 2 * 4)));
-            }
-            add_step(&sum, w, x + 32 * j + 4 * g, t->x_bytes, n_panels, n_rows);
-        }
-        LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++)
-            scale[p] = _mm512_cvtepu8_epi32(
-                load_16(chunk + (size_t)p * t->panel_bytes + Q4_SCALES + 16 * j));
-        add_scaled(total, &sum, scale, n_panels, n_rows);
+    const uint8_t *q = chunk + Q4_QUANTS, *scales = chunk + Q4_SCALES;
+    for (int j = 0; j < 4; j++, q += 512, scales += 32, x += 64) {
+        add_run_q4(total, q, scales, x, t, false, n_panels, n_rows);
+        add_run_q4(total, q, scales + 16, x + 32, t, true, n_panels, n_rows);
     }
 }
 
@@ -102,26 +111,23 @@ LINEAR_INLINE void add_mins_q4(struct sums *imin, const uint8_t *chunk, const ui
     }
 }
 
-/* Four columns of quarter `t4` of a half: 4 low bits from one vector, 2 high bits from another. */
-LINEAR_INLINE __m512i weights_q6(const uint8_t *half, const int t4, const int g)
+/* Step g of a run: the low six bits of line g, or all three lines' top bits put together. */
+LINEAR_INLINE __m512i weights_q6(const uint8_t *run, const int g, const int n_rows)
 {
-    __m512i low = load_vector(half + 64 * (8 * (t4 % 2) + g));
-    __m512i high = load_vector(half + 64 * (16 + g));
-    const __m512i mask = _mm512_set1_epi8(0x30);
-    low = t4 < 2 ? low_nibbles(low) : high_nibbles(low);
-    if (t4 == 0)
-        high = _mm512_slli_epi16(high, 4);
-    else if (t4 == 1)
-        high = _mm512_slli_epi16(high, 2);
-    else if (t4 == 3)
-        high = _mm512_srli_epi16(high, 2);
-    return _mm512_ternarylogic_epi32(low, high, mask, 0xf8); /* low | (high & mask) */
+    if (g < 3)
+        return _mm512_and_si512(load_first(run + 64 * g, n_rows), _mm512_set1_epi8(0x3f));
+    __m512i a = _mm512_srli_epi16(load_vector(run), 4);
+    __m512i b = _mm512_srli_epi16(load_vector(run + 64), 2);
+    __m512i v = load_vector(run + 128);
+    v = _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)0xc0), v, b, 0xca); /* mask ? v : b */
+    v = _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)0xf0), v, a, 0xca);
+    return _mm512_and_si512(_mm512_srli_epi16(v, 2), _mm512_set1_epi8(0x3f));
 }
 
-/* One run of 16 columns: quarter t4 of a half, part i of it. */
-LINEAR_INLINE void add_run_q6(struct sums *total, const uint8_t *half, const uint8_t *scales,
+/* One run of 16 columns. */
+LINEAR_INLINE void add_run_q6(struct sums *total, const uint8_t *run, const uint8_t *scales,
                               const uint8_t *x, const uint8_t *negsum, const struct linear_tile *t,
-                              const int t4, const int i, const int n_panels, const int n_rows)
+                              const int n_panels, const int n_rows)
 {
     struct sums sum;
     __m512i scale[2], w[2];
@@ -133,7 +139,7 @@ LINEAR_INLINE void add_run_q6(struct sums *total, const uint8_t *half, const uin
     for (int g = 0; g < 4; g++) {
         LINEAR_UNROLL
         for (int p = 0; p < n_panels; p++)
-            w[p] = weights_q6(half + (size_t)p * t->panel_bytes, t4, 4 * i + g);
+            w[p] = weights_q6(run + (size_t)p * t->panel_bytes, g, n_rows);
         add_step(&sum, w, x + 4 * g, t->x_bytes, n_panels, n_rows);
     }
     LINEAR_UNROLL
@@ -146,13 +152,9 @@ LINEAR_INLINE void add_block_q6(struct sums *total, const uint8_t *chunk, const 
                                 const uint8_t *negsum, const struct linear_tile *t,
                                 const int n_panels, const int n_rows)
 {
-    for (int h = 0; h < 2; h++) {
-        const uint8_t *half = chunk + Q6_QUANTS + h * Q6_HALF;
-        LINEAR_UNROLL
-        for (int j = 0; j < 8; j++)
-            add_run_q6(total, half, chunk + Q6_SCALES + 16 * (8 * h + j), x + 16 * (8 * h + j),
-                       negsum + 4 * (8 * h + j), t, j / 2, j % 2, n_panels, n_rows);
-    }
+    const uint8_t *run = chunk + Q6_QUANTS, *scales = chunk + Q6_SCALES;
+    for (int j = 0; j < 16; j++, run += Q6_RUN, scales += 16, x += 16, negsum += 4)
+        add_run_q6(total, run, scales, x, negsum, t, n_panels, n_rows);
 }
 
 /* acc = fma(total * sign, d * dx, acc) */
@@ -187,10 +189,10 @@ LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const int n_p
     for (int64_t b = 0; b < t->cols / 256; b++, chunk += chunk_bytes) {
         const uint8_t *x = t->x + 256 * b, *dx = t->x + at.d + 4 * b;
         struct sums total;
-        if (n_rows <= 4) {
-            for (int p = 0; p < n_panels; p++)
-                prefetch_ahead(chunk + (size_t)p * t->panel_bytes, chunk_bytes);
-        }
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++)
+            for (int i = 0; i < 320; i += 64)
+                prefetch_ahead(chunk + (size_t)p * t->panel_bytes + i, n_rows);
         clear(&total, n_rows);
         if (kind == KIND_Q6_K) {
             add_block_q6(&total, chunk, x, t->x + at.negsum16 + 64 * b, t, n_panels, n_rows);

@@ -43,7 +43,7 @@ LINEAR_INLINE void add_block(__m512i isum[6][2], const uint8_t *q, size_t panel_
         for (int g = 0; g < 8; g++) {
             LINEAR_UNROLL
             for (int p = 0; p < n_panels; p++)
-                w[p] = load_vector(q + (size_t)p * panel_bytes + 64 * g);
+                w[p] = load_first(q + (size_t)p * panel_bytes + 64 * g, n_rows);
             add_step(isum, w, x + 4 * g, x_bytes, n_panels, n_rows);
         }
         return;
@@ -52,7 +52,7 @@ LINEAR_INLINE void add_block(__m512i isum[6][2], const uint8_t *q, size_t panel_
     for (int g = 0; g < 4; g++) {
         LINEAR_UNROLL
         for (int p = 0; p < n_panels; p++) {
-            v[p] = load_vector(q + (size_t)p * panel_bytes + 64 * g);
+            v[p] = load_first(q + (size_t)p * panel_bytes + 64 * g, n_rows);
             w[p] = low_nibbles(v[p]);
         }
         add_step(isum, w, x + 4 * g, x_bytes, n_panels, n_rows);
@@ -63,47 +63,64 @@ LINEAR_INLINE void add_block(__m512i isum[6][2], const uint8_t *q, size_t panel_
     }
 }
 
+/* Where the reading of a tile stands: the rows' parts of one block. */
+struct cursor {
+    const uint8_t *x, *dx, *negsum; /* of the first row; others x_bytes further each */
+    size_t panel_bytes, x_bytes;
+};
+
+/* Block `half` of a chunk; moves the cursor on. */
+LINEAR_INLINE void add_scaled_block(__m512 acc[6][2], const uint8_t *chunk, struct cursor *c,
+                                    const int half, const int n_panels, const int n_rows,
+                                    const enum kind kind)
+{
+    const struct geometry geo = geometry_of(kind);
+    const uint8_t *q = chunk + geo.quants + half * geo.block, *d = chunk + half * 32;
+    __m512i isum[6][2];
+    __m512 dw[2];
+    LINEAR_UNROLL
+    for (int r = 0; r < n_rows; r++)
+        isum[r][0] = isum[r][1] = _mm512_slli_epi32(splat_word(c->negsum + (size_t)r * c->x_bytes),
+                                                    (unsigned)geo.offset_log2);
+    add_block(isum, q, c->panel_bytes, c->x, c->x_bytes, n_panels, n_rows, kind);
+    LINEAR_UNROLL
+    for (int p = 0; p < n_panels; p++)
+        dw[p] = load_half(d + (size_t)p * c->panel_bytes);
+    LINEAR_UNROLL
+    for (int r = 0; r < n_rows; r++) {
+        __m512 scale = splat_float(c->dx + (size_t)r * c->x_bytes);
+        LINEAR_UNROLL
+        for (int p = 0; p < n_panels; p++)
+            acc[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum[r][p]), _mm512_mul_ps(dw[p], scale),
+                                        acc[r][p]);
+    }
+    c->x += 32;
+    c->dx += 4;
+    c->negsum += 4;
+}
+
 LINEAR_INLINE void tile_q32(float *out, const struct linear_tile *t, const int n_panels,
                             const int n_rows, const enum kind kind)
 {
     const struct geometry geo = geometry_of(kind);
     const struct linear_q8_32 at = linear_q8_32_of(t->cols);
-    const size_t panel_bytes = t->panel_bytes, x_bytes = t->x_bytes;
+    const int64_t n_blocks = t->cols / 32;
+    struct cursor c = {t->x, t->x + at.d, t->x + at.negsum, t->panel_bytes, t->x_bytes};
     __m512 acc[6][2];
     LINEAR_UNROLL
     for (int r = 0; r < n_rows; r++)
         acc[r][0] = acc[r][1] = _mm512_setzero_ps();
 
-    const uint8_t *chunk = t->w, *x = t->x;
-    const uint8_t *dx = x + at.d, *negsum = x + at.negsum;
-    for (int64_t b = 0; b < t->cols / 32; b++, x += 32, dx += 4, negsum += 4) {
-        const int half = (int)(b & 1);
-        const uint8_t *q = chunk + geo.quants + half * geo.block, *d = chunk + half * 32;
-        if (n_rows <= 4) {
-            LINEAR_UNROLL
-            for (int p = 0; p < n_panels; p++)
-                prefetch_ahead(q + (size_t)p * panel_bytes, geo.block + 64 * half);
-        }
-        __m512i isum[6][2];
-        LINEAR_UNROLL
-        for (int r = 0; r < n_rows; r++)
-            isum[r][0] = isum[r][1] = _mm512_slli_epi32(splat_word(negsum + (size_t)r * x_bytes),
-                                                        (unsigned)geo.offset_log2);
-        add_block(isum, q, panel_bytes, x, x_bytes, n_panels, n_rows, kind);
-        __m512 dw[2];
+    const uint8_t *chunk = t->w;
+    for (int64_t b = 0; b + 2 <= n_blocks; b += 2, chunk += geo.chunk) {
         LINEAR_UNROLL
         for (int p = 0; p < n_panels; p++)
-            dw[p] = load_half(d + (size_t)p * panel_bytes);
-        LINEAR_UNROLL
-        for (int r = 0; r < n_rows; r++) {
-            __m512 scale = splat_float(dx + (size_t)r * x_bytes);
-            LINEAR_UNROLL
-            for (int p = 0; p < n_panels; p++)
-                acc[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum[r][p]),
-                                            _mm512_mul_ps(dw[p], scale), acc[r][p]);
-        }
-        chunk += half * geo.chunk;
+            prefetch_ahead(chunk + (size_t)p * c.panel_bytes, n_rows);
+        add_scaled_block(acc, chunk, &c, 0, n_panels, n_rows, kind);
+        add_scaled_block(acc, chunk, &c, 1, n_panels, n_rows, kind);
     }
+    if (n_blocks % 2 != 0)
+        add_scaled_block(acc, chunk, &c, 0, n_panels, n_rows, kind);
     LINEAR_UNROLL
     for (int r = 0; r < n_rows; r++)
         LINEAR_UNROLL

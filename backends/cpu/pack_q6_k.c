@@ -7,12 +7,23 @@
  *                          t/2 of byte 64h + 32(t%2) + l and bits 2t, 2t+1 of high byte 32h + l
  *   chunk, 3392 B:         0 d f16 [16 rows] | 32 unused
  *                         64 scale int8 [16][16 rows]
- *                        320 bytes [2 halves][24 steps][16 rows][4]: 16 steps of low nibbles, 8 of
- *                            high bits, the file's bytes
+ *                        320 bytes [16 runs of 16 columns][3][16 rows][4]
+ * The three bytes at place i of a run hold q of columns i, 4 + i and 8 + i in their low six bits, and
+ * in their top two bits the pairs of bits of column 12 + i, lowest pair first: three loads make four
+ * steps, and the fourth costs six instructions.
  */
 #include "linear_kernels.h"
 
-enum { SCALES = 64, QUANTS = 320, HALF = 24 * 64, CHUNK = QUANTS + 2 * HALF };
+enum { SCALES = 64, QUANTS = 320, RUN = 192, CHUNK = QUANTS + 16 * RUN };
+
+/* Column k of a file block, 0..63. */
+static uint8_t file_quant(const uint8_t *s, int k)
+{
+    int h = k / 128, t = k / 32 % 4, l = k % 32;
+    int low = s[64 * h + 32 * (t % 2) + l] >> (4 * (t / 2)) & 15;
+    int high = s[128 + 32 * h + l] >> (2 * t) & 3;
+    return (uint8_t)(low | high << 4);
+}
 
 static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows, int n)
 {
@@ -20,14 +31,15 @@ static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows
     for (int r = 0; r < n_rows; r++) {
         const uint8_t *s = src + (size_t)r * src_stride;
         memcpy(dst + 2 * r, s + 208, 2);
-        for (int j = 0; j < 16; j++)
+        for (int j = 0; j < 16; j++) {
+            uint8_t *d = dst + QUANTS + RUN * j + 4 * r;
             dst[SCALES + 16 * j + r] = s[192 + j];
-        for (int h = 0; h < 2; h++) {
-            uint8_t *d = dst + QUANTS + h * HALF + 4 * r;
-            for (int g = 0; g < 16; g++)
-                memcpy(d + 64 * g, s + 64 * h + 4 * g, 4);
-            for (int g = 0; g < 8; g++)
-                memcpy(d + 64 * (16 + g), s + 128 + 32 * h + 4 * g, 4);
+            for (int i = 0; i < 4; i++) {
+                int last = file_quant(s, 16 * j + 12 + i);
+                for (int g = 0; g < 3; g++)
+                    d[64 * g + i] =
+                        (uint8_t)(file_quant(s, 16 * j + 4 * g + i) | (last >> (2 * g) & 3) << 6);
+            }
         }
     }
 }
@@ -36,14 +48,16 @@ static void decode(struct linear_block *ret, const uint8_t *chunk, int block_i, 
 {
     (void)block_i;
     ret->d = linear_f16_to_f32(linear_load_u16(chunk + 2 * lane));
-    for (int j = 0; j < 16; j++)
+    for (int j = 0; j < 16; j++) {
+        const uint8_t *q = chunk + QUANTS + RUN * j + 4 * lane;
+        int8_t *w = ret->w + 16 * j;
         ret->scale[j] = (int8_t)chunk[SCALES + 16 * j + lane];
-    for (int k = 0; k < 256; k++) {
-        const uint8_t *q = chunk + QUANTS + k / 128 * HALF + 4 * lane + k % 4;
-        int t = k / 32 % 4, g = k % 32 / 4;
-        int low = q[64 * (8 * (t % 2) + g)] >> (4 * (t / 2)) & 15;
-        int high = q[64 * (16 + g)] >> (2 * t) & 3;
-        ret->w[k] = (int8_t)((low | high << 4) - 32);
+        for (int i = 0; i < 4; i++) {
+            int last = q[i] >> 6 | q[64 + i] >> 6 << 2 | q[128 + i] >> 6 << 4;
+            for (int g = 0; g < 3; g++)
+                w[4 * g + i] = (int8_t)((q[64 * g + i] & 63) - 32);
+            w[12 + i] = (int8_t)(last - 32);
+        }
     }
 }
 

@@ -7,3 +7,8 @@ foreach(subject pack run)
                 "${CMAKE_SOURCE_DIR}/backends/cpu/dequant.c"
         LIBS pl_cpu_linear m)
 endforeach()
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    pl_program(bench_linear NOINSTALL SOURCES "${CMAKE_SOURCE_DIR}/tests/bench/bench_linear.c"
+        LIBS pl_cpu_linear Threads::Threads)
+endif()
