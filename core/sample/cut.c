@@ -10,6 +10,41 @@
 #include "expf.h"
 #include "base/banned.h"
 
+#define LANES                                                                                      \
+    16 /* partial results, joined in order: vector code of any width gives the same bits */
+
+float cut_best(const float *logits, uint32_t n)
+{
+    float lanes[LANES];
+    for (uint32_t j = 0; j < LANES; j++)
+        lanes[j] = logits[0];
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (uint32_t j = 0; j < LANES; j++)
+            lanes[j] = logits[i + j] > lanes[j] ? logits[i + j] : lanes[j];
+    float best = lanes[0];
+    for (uint32_t j = 1; j < LANES; j++)
+        best = lanes[j] > best ? lanes[j] : best;
+    for (; i < n; i++)
+        best = logits[i] > best ? logits[i] : best;
+    return best;
+}
+
+double cut_sum(const float *values, uint32_t n)
+{
+    double lanes[LANES] = {0};
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (uint32_t j = 0; j < LANES; j++)
+            lanes[j] += (double)values[i + j];
+    double sum = 0;
+    for (uint32_t j = 0; j < LANES; j++)
+        sum += lanes[j];
+    for (; i < n; i++)
+        sum += (double)values[i];
+    return sum;
+}
+
 /* Unsigned keys in the order of the floats; -0 equals 0. */
 static inline uint32_t key_of(float logit)
 {
@@ -19,45 +54,33 @@ static inline uint32_t key_of(float logit)
     return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
 }
 
-struct weighing {
-    bool by_mass; /* weight e^(logit - best), else 1 */
-    float best;
-};
-
-static inline double weight_of(const struct weighing *w, float logit)
-{
-    return w->by_mass ? (double)sample_expf(logit - w->best) : 1.0;
-}
-
 /* Keeps everything above the key, and the first n_equal of those equal to it. */
-static uint32_t keep_above(struct sample_cand *cands, uint32_t n, uint32_t key, uint32_t n_equal)
+static void keep_above(struct sample_cands *cands, uint32_t key, uint32_t n_equal)
 {
     uint32_t n_kept = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t k = key_of(cands[i].logit);
-        bool keep = k > key;
-        if (k == key && n_equal > 0) {
-            keep = true;
-            n_equal--;
-        }
-        if (keep)
-            cands[n_kept++] = cands[i];
+    for (uint32_t i = 0; i < cands->n; i++) {
+        uint32_t k = key_of(cands->logit[i]);
+        if (k < key || (k == key && n_equal == 0))
+            continue;
+        n_equal -= k == key;
+        cands->logit[n_kept] = cands->logit[i];
+        cands->id[n_kept++] = cands->id[i];
     }
-    return n_kept;
+    cands->n = n_kept;
 }
 
-/* Adds up the weights of candidates whose key starts with prefix (bits above shift + n_bits), by the next
- * n_bits. */
-static void weigh(const struct sample_cand *cands, uint32_t n, const struct weighing *w,
-                  uint32_t prefix, uint32_t shift, uint32_t n_bits, double *mass)
+/* Adds up the weights (NULL: all 1) of candidates whose key starts with prefix (its bits above shift +
+ * n_bits), by the next n_bits. */
+static void weigh(const struct sample_cands *cands, const float *weights, uint32_t prefix,
+                  uint32_t shift, uint32_t n_bits, double *mass)
 {
     memset(mass, 0, sizeof *mass << n_bits);
     uint32_t above = shift + n_bits;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t key = key_of(cands[i].logit);
+    for (uint32_t i = 0; i < cands->n; i++) {
+        uint32_t key = key_of(cands->logit[i]);
         if (above < 32 && key >> above != prefix)
             continue;
-        mass[(key >> shift) & ((1u << n_bits) - 1)] += weight_of(w, cands[i].logit);
+        mass[(key >> shift) & ((1u << n_bits) - 1)] += weights != NULL ? (double)weights[i] : 1.0;
     }
 }
 
@@ -79,8 +102,8 @@ static uint32_t find_bucket(const double *mass, uint32_t n_buckets, double *miss
 }
 
 /* Keeps the fewest best candidates whose weights reach the target > 0. */
-static uint32_t keep_until(struct sample_cand *cands, uint32_t n, const struct weighing *w,
-                           double target, double *mass)
+static void keep_until(struct sample_cands *cands, const float *weights, double target,
+                       double *mass)
 {
     static const uint32_t n_bits[] = {11, 11, 10};
     uint32_t prefix = 0;
@@ -88,52 +111,44 @@ static uint32_t keep_until(struct sample_cand *cands, uint32_t n, const struct w
     double missing = target;
     for (size_t pass = 0; pass < PL_ARRAY_LEN(n_bits); pass++) {
         shift -= n_bits[pass];
-        weigh(cands, n, w, prefix, shift, n_bits[pass], mass);
+        weigh(cands, weights, prefix, shift, n_bits[pass], mass);
         prefix = prefix << n_bits[pass] | find_bucket(mass, 1u << n_bits[pass], &missing);
     }
     uint32_t n_equal = 0;
     double one = 1;
-    for (uint32_t i = 0; i < n; i++) {
-        if (key_of(cands[i].logit) == prefix) {
-            one = weight_of(w, cands[i].logit);
+    for (uint32_t i = 0; i < cands->n; i++) {
+        if (key_of(cands->logit[i]) == prefix) {
+            one = weights != NULL ? (double)weights[i] : 1.0;
             n_equal++;
         }
     }
     double wanted = PL_MIN(ceil(missing / one), (double)n_equal);
-    return keep_above(cands, n, prefix, wanted < 1 ? 1 : (uint32_t)wanted);
+    keep_above(cands, prefix, wanted < 1 ? 1 : (uint32_t)wanted);
 }
 
-float cut_best(const struct sample_cand *cands, uint32_t n)
+void cut_top_k(struct sample_cands *cands, uint32_t k, double *mass)
 {
-    float best = cands[0].logit;
-    for (uint32_t i = 1; i < n; i++)
-        best = cands[i].logit > best ? cands[i].logit : best;
-    return best;
+    if (k < cands->n)
+        keep_until(cands, NULL, k, mass);
 }
 
-uint32_t cut_top_k(struct sample_cand *cands, uint32_t n, uint32_t k, double *mass)
+void cut_top_p(struct sample_cands *cands, float p, float *weights, double *mass)
 {
-    if (k >= n)
-        return n;
-    struct weighing w = {.by_mass = false};
-    return keep_until(cands, n, &w, k, mass);
+    float best = cut_best(cands->logit, cands->n);
+    for (uint32_t i = 0; i < cands->n; i++)
+        weights[i] = sample_expf(cands->logit[i] - best);
+    keep_until(cands, weights, (double)p * cut_sum(weights, cands->n), mass);
 }
 
-uint32_t cut_top_p(struct sample_cand *cands, uint32_t n, float p, double *mass)
+void cut_min_p(struct sample_cands *cands, float p)
 {
-    struct weighing w = {.by_mass = true, .best = cut_best(cands, n)};
-    double total = 0;
-    for (uint32_t i = 0; i < n; i++)
-        total += weight_of(&w, cands[i].logit);
-    return keep_until(cands, n, &w, (double)p * total, mass);
-}
-
-uint32_t cut_min_p(struct sample_cand *cands, uint32_t n, float p)
-{
-    float best = cut_best(cands, n);
+    float best = cut_best(cands->logit, cands->n);
     uint32_t n_kept = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (sample_expf(cands[i].logit - best) >= p)
-            cands[n_kept++] = cands[i];
-    return n_kept;
+    for (uint32_t i = 0; i < cands->n; i++) {
+        if (sample_expf(cands->logit[i] - best) < p)
+            continue;
+        cands->logit[n_kept] = cands->logit[i];
+        cands->id[n_kept++] = cands->id[i];
+    }
+    cands->n = n_kept;
 }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "cut.h"
 #include "expf.h"
 #include "base/check.h"
 #include "base/banned.h"
@@ -46,9 +47,7 @@ void sample_logprobs(const float *logits, uint32_t n_vocab, int32_t id, struct s
 {
     PL_CHECK(id >= 0 && (uint32_t)id < n_vocab);
     PL_CHECK(n_top <= n_vocab && n_top <= SAMPLE_TOP_MAX);
-    float best = logits[0];
-    for (uint32_t i = 1; i < n_vocab; i++)
-        best = logits[i] > best ? logits[i] : best;
+    float best = cut_best(logits, n_vocab);
     double lse = log_sum_exp(logits, n_vocab, best);
     *ret = (float)((double)logits[id] - lse);
     if (n_top == 0)

@@ -13,7 +13,7 @@
 
 struct sample_scratch {
     uint32_t n_vocab;
-    struct sample_cand *cands; /* [V] */
+    struct sample_cands cands; /* arrays [V] */
     float *weights;            /* [V] */
     uint32_t *counts;          /* [V] all 0 between calls */
     double mass[CUT_BUCKETS];
@@ -27,11 +27,13 @@ enum pl_status sample_scratch_new(uint32_t n_vocab, struct sample_scratch **ret,
     struct sample_scratch *s = calloc(1, sizeof *s);
     if (s != NULL) {
         s->n_vocab = n_vocab;
-        s->cands = calloc(n_vocab, sizeof *s->cands);
+        s->cands.logit = calloc(n_vocab, sizeof *s->cands.logit);
+        s->cands.id = calloc(n_vocab, sizeof *s->cands.id);
         s->weights = calloc(n_vocab, sizeof *s->weights);
         s->counts = calloc(n_vocab, sizeof *s->counts);
     }
-    if (s == NULL || s->cands == NULL || s->weights == NULL || s->counts == NULL) {
+    if (s == NULL || s->cands.logit == NULL || s->cands.id == NULL || s->weights == NULL ||
+        s->counts == NULL) {
         sample_scratch_free(s);
         return pl_error_set(err, PL_ENOMEM, "sample: no memory for %u logits", n_vocab);
     }
@@ -43,7 +45,8 @@ void sample_scratch_free(struct sample_scratch *scratch)
 {
     if (scratch == NULL)
         return;
-    free(scratch->cands);
+    free(scratch->cands.logit);
+    free(scratch->cands.id);
     free(scratch->weights);
     free(scratch->counts);
     free(scratch);
@@ -118,19 +121,21 @@ enum pl_status sample_check_logits(const float *logits, uint32_t n_vocab, struct
 
 /* ---- the chain ------------------------------------------------------------------------------- */
 
-/* While penalties are applied cands[id].id == id. */
+/* While bias and penalties are applied cands.logit[id] is the logit of id. */
 static void apply_bias(struct sample_scratch *s, const struct sample_params *p)
 {
     for (uint32_t i = 0; i < p->n_bias; i++)
-        s->cands[p->bias[i].id].logit += p->bias[i].bias;
+        s->cands.logit[p->bias[i].id] += p->bias[i].bias;
+}
+
+static bool has_repeat(const struct sample_params *p)
+{
+    return p->repeat_penalty != 0 && p->repeat_penalty != 1 && p->repeat_last_n != 0;
 }
 
 static void apply_repeat(struct sample_scratch *s, const struct sample_params *p,
                          const struct sample_history *h)
 {
-    float penalty = p->repeat_penalty;
-    if (penalty == 0 || penalty == 1 || p->repeat_last_n == 0)
-        return;
     uint32_t n = h->n;
     if (p->repeat_last_n > 0)
         n = PL_MIN(n, (uint32_t)p->repeat_last_n);
@@ -138,8 +143,8 @@ static void apply_repeat(struct sample_scratch *s, const struct sample_params *p
     for (uint32_t i = 0; i < n; i++) {
         if (s->counts[ids[i]]++ > 0)
             continue; /* once per token, however often it occurs */
-        float *logit = &s->cands[ids[i]].logit;
-        *logit = *logit > 0 ? *logit / penalty : *logit * penalty;
+        float *logit = &s->cands.logit[ids[i]];
+        *logit = *logit > 0 ? *logit / p->repeat_penalty : *logit * p->repeat_penalty;
     }
     for (uint32_t i = 0; i < n; i++)
         s->counts[ids[i]] = 0;
@@ -148,54 +153,66 @@ static void apply_repeat(struct sample_scratch *s, const struct sample_params *p
 static void apply_output_penalties(struct sample_scratch *s, const struct sample_params *p,
                                    const struct sample_history *h)
 {
-    if (p->presence_penalty == 0 && p->frequency_penalty == 0)
-        return;
     for (uint32_t i = h->n_prompt; i < h->n; i++)
         s->counts[h->ids[i]]++;
     for (uint32_t i = h->n_prompt; i < h->n; i++) {
         int32_t id = h->ids[i];
         if (s->counts[id] == 0)
             continue; /* done at an earlier occurrence */
-        s->cands[id].logit -= (float)s->counts[id] * p->frequency_penalty + p->presence_penalty;
+        s->cands.logit[id] -= (float)s->counts[id] * p->frequency_penalty + p->presence_penalty;
         s->counts[id] = 0;
     }
 }
 
-static int32_t best_of(const struct sample_cand *cands, uint32_t n)
+/* The candidates after bias and penalties; what those made infinite is dropped. */
+static void fill_cands(struct sample_scratch *s, const float *logits, const struct sample_params *p,
+                       const struct sample_history *h)
 {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < n; i++)
-        if (cands[i].logit > cands[best].logit)
-            best = i;
-    return cands[best].id;
+    struct sample_cands *c = &s->cands;
+    memcpy(c->logit, logits, s->n_vocab * sizeof *logits);
+    for (uint32_t i = 0; i < s->n_vocab; i++)
+        c->id[i] = (int32_t)i;
+    c->n = s->n_vocab;
+    apply_bias(s, p);
+    if (has_repeat(p))
+        apply_repeat(s, p, h);
+    if (p->presence_penalty != 0 || p->frequency_penalty != 0)
+        apply_output_penalties(s, p, h);
+    if (p->n_bias == 0 && !has_repeat(p))
+        return;
+    c->n = 0;
+    for (uint32_t i = 0; i < s->n_vocab; i++) {
+        if (!isfinite(c->logit[i]))
+            continue;
+        c->logit[c->n] = c->logit[i];
+        c->id[c->n++] = (int32_t)i;
+    }
 }
 
-/* Drops what bias or penalties made infinite, downwards. */
-static uint32_t drop_banned(struct sample_cand *cands, uint32_t n)
+/* Index of the first of the largest. */
+static uint32_t best_of(const float *logits, uint32_t n)
 {
-    uint32_t n_kept = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (isfinite(cands[i].logit))
-            cands[n_kept++] = cands[i];
-    return n_kept;
+    float best = cut_best(logits, n);
+    uint32_t i = 0;
+    while (i + 1 < n && logits[i] != best)
+        i++;
+    return i;
 }
 
-static int32_t draw(struct sample_scratch *s, uint32_t n, float temperature, float uniform)
+static int32_t draw(struct sample_scratch *s, float temperature, float uniform)
 {
-    const struct sample_cand *cands = s->cands;
-    float best = cut_best(cands, n);
+    const struct sample_cands *c = &s->cands;
+    float best = cut_best(c->logit, c->n);
     float scale = 1.0f / temperature;
-    if (!isfinite(scale)) /* so cold that only the best are left */
-        return best_of(cands, n);
-    for (uint32_t i = 0; i < n; i++)
-        s->weights[i] = sample_expf((cands[i].logit - best) * scale);
-    double total = 0;
-    for (uint32_t i = 0; i < n; i++)
-        total += (double)s->weights[i];
-    double target = (double)uniform * total;
+    if (!isfinite(scale)) /* so cold that only the best is left */
+        return c->id[best_of(c->logit, c->n)];
+    for (uint32_t i = 0; i < c->n; i++)
+        s->weights[i] = sample_expf((c->logit[i] - best) * scale);
+    /* uniform is a multiple of 2^-24: the middle of its step, so that 0 doesn't choose the first id. */
+    double target = ((double)uniform + 0x1p-25) * cut_sum(s->weights, c->n);
     double sum = 0;
     uint32_t chosen = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < c->n; i++) {
         if (s->weights[i] <= 0)
             continue;
         chosen = i; /* the last one with weight, should rounding leave target >= sum */
@@ -203,18 +220,17 @@ static int32_t draw(struct sample_scratch *s, uint32_t n, float temperature, flo
         if (sum > target)
             break;
     }
-    return cands[chosen].id;
+    return c->id[chosen];
 }
 
-static uint32_t filter(struct sample_scratch *s, uint32_t n, const struct sample_params *p)
+static void filter(struct sample_scratch *s, const struct sample_params *p)
 {
     if (p->top_k > 0)
-        n = cut_top_k(s->cands, n, (uint32_t)p->top_k, s->mass);
+        cut_top_k(&s->cands, (uint32_t)p->top_k, s->mass);
     if (p->top_p > 0 && p->top_p < 1)
-        n = cut_top_p(s->cands, n, p->top_p, s->mass);
+        cut_top_p(&s->cands, p->top_p, s->weights, s->mass);
     if (p->min_p > 0)
-        n = cut_min_p(s->cands, n, p->min_p);
-    return n;
+        cut_min_p(&s->cands, p->min_p);
 }
 
 enum pl_status sample_token(struct sample_scratch *scratch, const float *logits,
@@ -224,19 +240,14 @@ enum pl_status sample_token(struct sample_scratch *scratch, const float *logits,
 {
     struct sample_scratch *s = scratch;
     PL_CHECK(history->n_prompt <= history->n);
-    for (uint32_t i = 0; i < s->n_vocab; i++)
-        s->cands[i] = (struct sample_cand){.logit = logits[i], .id = (int32_t)i};
-    apply_bias(s, params);
-    apply_repeat(s, params, history);
-    apply_output_penalties(s, params, history);
-    uint32_t n = drop_banned(s->cands, s->n_vocab);
-    if (n == 0)
+    fill_cands(s, logits, params, history);
+    if (s->cands.n == 0)
         return pl_error_set(err, PL_EINTERNAL, "logit_bias and penalties leave no token to choose");
     if (params->temperature <= 0) {
-        *ret_id = best_of(s->cands, n);
+        *ret_id = s->cands.id[best_of(s->cands.logit, s->cands.n)];
         return PL_OK;
     }
-    n = filter(s, n, params);
-    *ret_id = draw(s, n, params->temperature, rng_uniform(params->seed, 0, history->n));
+    filter(s, params);
+    *ret_id = draw(s, params->temperature, rng_uniform(params->seed, 0, history->n));
     return PL_OK;
 }

@@ -13,7 +13,7 @@
  * the best logit after the penalties, the lowest id among equals; the filters change nothing then. One
  * difference: presence and frequency count generated tokens only, as OpenAI's API says.
  *
- * The draw inverts the cumulative distribution in order of ids with rng_uniform(seed, 0, position), where
+ * The draw inverts the cumulative distribution in order of ids at rng_uniform(seed, 0, position) + 2^-25, where
  * position is the number of tokens before the new one. Sums are double, in a fixed order.
  *
  * Ownership: a scratch serves one thread, any number of requests.

@@ -120,7 +120,7 @@ static int32_t oracle_draw(struct entry *kept, uint32_t n, const struct sample_p
     qsort(kept, n, sizeof *kept, by_id);
     for (uint32_t i = 0; i < n; i++)
         total += exp(((double)kept[i].logit - best) / (double)p->temperature);
-    double target = (double)rng_uniform(p->seed, 0, position) * total;
+    double target = ((double)rng_uniform(p->seed, 0, position) + 0x1p-25) * total;
     double sum = 0;
     uint32_t i = 0;
     for (; i < n; i++) {
