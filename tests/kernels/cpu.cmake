@@ -1,0 +1,9 @@
+# Plugin-level tests of the CPU backend: they link its objects, so that allocations can be made to fail.
+set(here "${CMAKE_CURRENT_LIST_DIR}")
+foreach(subject blocks ops attn device)
+    pl_test(cpu_${subject} LABEL kernel TIMEOUT 240
+        SOURCES "${here}/t_cpu_${subject}.c" "${here}/cpu_rig.c"
+                "${CMAKE_SOURCE_DIR}/tests/lib/fault.c"
+                "${CMAKE_SOURCE_DIR}/backends/cpu/backend.c"
+        LIBS pl_cpu -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
+endforeach()
