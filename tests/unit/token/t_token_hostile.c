@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include <cmocka.h>
 
@@ -272,6 +273,36 @@ static void threads_that_share_a_vocabulary_agree(void **state)
     }
 }
 
+/* ---- without machine code -------------------------------------------------------------------- */
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE              65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
+
+/* The last test: what it denies stays denied to this process. */
+static void patterns_are_interpreted_where_code_may_not_be_made(void **state)
+{
+    (void)state;
+    if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0) {
+        print_message("# this kernel can't deny write and execute: skipped\n");
+        skip();
+    }
+    for (size_t p = 0; p < PL_ARRAY_LEN(pre_names); p++) {
+        struct token_vocab *vocab = open_bpe(pre_names[p]);
+        round_trips(vocab, true);
+        for (size_t i = 0; i < PL_ARRAY_LEN(parts); i++) {
+            char *text = repeat(parts[i], RUN_BYTES);
+            text[RUN_BYTES - 1] = 'x';
+            double seconds = timed_round_trip(vocab, text, RUN_BYTES);
+            if (seconds > 5)
+                fail_msg("%s: run of part %zu: %.1f s", pre_names[p], i, seconds);
+            free(text);
+        }
+        token_close(vocab);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +312,7 @@ int main(void)
         cmocka_unit_test(any_bytes_come_back),
         cmocka_unit_test(any_bytes_come_back_from_real_vocabularies),
         cmocka_unit_test(threads_that_share_a_vocabulary_agree),
+        cmocka_unit_test(patterns_are_interpreted_where_code_may_not_be_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
