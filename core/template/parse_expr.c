@@ -1,0 +1,851 @@
+/*
+ * template/parse_expr.c - expressions, by recursive descent in Jinja's order of binding:
+ *
+ *     a if b else c < or < and < not < == != < <= > >= in, not in < + - < ~ < * / // % < ** < - + (sign)
+ *     < postfix . [] () < | filter, is test
+ */
+#include "syntax.h"
+#include "builtins.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+static struct node *parse_unary(struct parser *p, bool with_filters);
+static struct node *parse_primary(struct parser *p);
+static struct node *parse_postfix(struct parser *p, struct node *node);
+
+/* ---- shared helpers --------------------------------------------------------------------------- */
+
+void *template_parse_fail(struct parser *p, int line, const char *fmt, ...)
+{
+    if (p->status != PL_OK)
+        return NULL;
+    char what[PL_ERROR_MAX];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(what, sizeof what, fmt, args);
+    va_end(args);
+    p->status = pl_error_set(p->err, PL_EFORMAT, "template: line %d: %s", line, what);
+    return NULL;
+}
+
+void *template_parse_nomem(struct parser *p)
+{
+    if (p->status != PL_OK)
+        return NULL;
+    const struct arena *arena = &p->tmpl->values.arena;
+    bool budget = arena->used_bytes + (64u << 10) > arena->budget_bytes;
+    p->status = pl_error_set(p->err, budget ? PL_ELIMIT : PL_ENOMEM, "template: %s",
+                             budget ? "the source is too large" : "out of memory");
+    return NULL;
+}
+
+bool template_parse_enter(struct parser *p)
+{
+    if (p->status != PL_OK)
+        return false;
+    if (p->depth >= TEMPLATE_PARSE_DEPTH_MAX) {
+        p->status = pl_error_set(p->err, PL_ELIMIT, "template: line %d: nested deeper than %d",
+                                 p->token->line, TEMPLATE_PARSE_DEPTH_MAX);
+        return false;
+    }
+    p->depth++;
+    return true;
+}
+
+void template_parse_leave(struct parser *p)
+{
+    p->depth--;
+}
+
+struct node *template_node_new(struct parser *p, enum node_kind kind, int line)
+{
+    struct node *node = arena_zalloc(&p->tmpl->values.arena, sizeof *node);
+    if (node == NULL)
+        return template_parse_nomem(p);
+    node->kind = kind;
+    node->line = line;
+    return node;
+}
+
+struct token *template_next(struct parser *p)
+{
+    struct token *token = p->token;
+    if (token->next != NULL)
+        p->token = token->next;
+    return token;
+}
+
+static bool is_name(const struct token *token, const char *text)
+{
+    return token->kind == TOKEN_NAME && token->n == strlen(text) &&
+           memcmp(token->text, text, token->n) == 0;
+}
+
+bool template_at_name(const struct parser *p, const char *text)
+{
+    return is_name(p->token, text);
+}
+
+bool template_skip_name(struct parser *p, const char *text)
+{
+    if (!template_at_name(p, text))
+        return false;
+    template_next(p);
+    return true;
+}
+
+bool template_skip(struct parser *p, enum token_kind kind)
+{
+    if (p->token->kind != kind)
+        return false;
+    template_next(p);
+    return true;
+}
+
+static const char *kind_text(enum token_kind kind)
+{
+    switch ((int)kind) {
+    case TOKEN_EOF: return "end of template";
+    case TOKEN_DATA: return "text";
+    case TOKEN_VARIABLE_BEGIN: return "{{";
+    case TOKEN_VARIABLE_END: return "}}";
+    case TOKEN_BLOCK_BEGIN: return "{%";
+    case TOKEN_BLOCK_END: return "%}";
+    case TOKEN_NAME: return "name";
+    case TOKEN_STRING: return "string";
+    case TOKEN_ASSIGN: return "=";
+    case TOKEN_COLON: return ":";
+    case TOKEN_COMMA: return ",";
+    case TOKEN_LPAREN: return "(";
+    case TOKEN_RPAREN: return ")";
+    case TOKEN_RBRACKET: return "]";
+    case TOKEN_RBRACE: return "}";
+    default: return "operator";
+    }
+}
+
+const char *template_token_text(const struct token *token, char *ret, size_t ret_n)
+{
+    bool own = token->n > 0 && token->kind != TOKEN_DATA;
+    snprintf(ret, ret_n, "%.*s", own ? (int)PL_MIN(token->n, (size_t)40) : 40,
+             own ? token->text : kind_text(token->kind));
+    return ret;
+}
+
+bool template_expect(struct parser *p, enum token_kind kind)
+{
+    if (p->status != PL_OK)
+        return false;
+    if (template_skip(p, kind))
+        return true;
+    char got[64];
+    template_parse_fail(p, p->token->line, "expected '%s', got '%s'", kind_text(kind),
+                        template_token_text(p->token, got, sizeof got));
+    return false;
+}
+
+const struct name *template_intern(struct template *tmpl, const char *text, size_t n)
+{
+    struct name **bucket = &tmpl->names[template_hash_text(text, n) % TEMPLATE_NAME_BUCKETS];
+    for (struct name *name = *bucket; name != NULL; name = name->next)
+        if (name->n == n && memcmp(name->text, text, n) == 0)
+            return name;
+    struct name *name = arena_zalloc(&tmpl->values.arena, sizeof *name);
+    char *copy = arena_strndup(&tmpl->values.arena, text, n);
+    if (name == NULL || copy == NULL)
+        return NULL;
+    name->text = copy;
+    name->n = n;
+    name->value = template_string_ref(&tmpl->values, copy, n);
+    if (name->value == NULL)
+        return NULL;
+    name->next = *bucket;
+    *bucket = name;
+    return name;
+}
+
+const struct name *template_parse_name(struct parser *p)
+{
+    struct token *token = p->token;
+    if (!template_expect(p, TOKEN_NAME))
+        return NULL;
+    const struct name *name = template_intern(p->tmpl, token->text, token->n);
+    return name != NULL ? name : template_parse_nomem(p);
+}
+
+/* ---- operators -------------------------------------------------------------------------------- */
+
+static struct node *new_binary(struct parser *p, enum node_kind kind, enum op_kind op, int line,
+                               struct node *left)
+{
+    struct node *node = left != NULL ? template_node_new(p, kind, line) : NULL;
+    if (node != NULL) {
+        node->u.binary.op = op;
+        node->u.binary.left = left;
+    }
+    return node;
+}
+
+enum level {
+    LEVEL_OR,
+    LEVEL_AND,
+    LEVEL_NOT,
+    LEVEL_COMPARE,
+    LEVEL_ADD,
+    LEVEL_CONCAT,
+    LEVEL_MUL,
+    LEVEL_POW
+};
+
+struct binary_row {
+    enum level level;
+    enum token_kind token;
+    enum op_kind op;
+};
+
+static const struct binary_row binary_rows[] = {
+    {LEVEL_ADD, TOKEN_ADD, OP_ADD},           {LEVEL_ADD, TOKEN_SUB, OP_SUB},
+    {LEVEL_MUL, TOKEN_MUL, OP_MUL},           {LEVEL_MUL, TOKEN_DIV, OP_DIV},
+    {LEVEL_MUL, TOKEN_FLOORDIV, OP_FLOORDIV}, {LEVEL_MUL, TOKEN_MOD, OP_MOD},
+    {LEVEL_POW, TOKEN_POW, OP_POW},           {LEVEL_COMPARE, TOKEN_EQ, OP_EQ},
+    {LEVEL_COMPARE, TOKEN_NE, OP_NE},         {LEVEL_COMPARE, TOKEN_LT, OP_LT},
+    {LEVEL_COMPARE, TOKEN_LE, OP_LE},         {LEVEL_COMPARE, TOKEN_GT, OP_GT},
+    {LEVEL_COMPARE, TOKEN_GE, OP_GE},
+};
+
+/* Takes an operator of that level if one is next. */
+static bool take_operator(struct parser *p, enum level level, enum op_kind *ret)
+{
+    for (size_t i = 0; i < PL_ARRAY_LEN(binary_rows); i++) {
+        if (binary_rows[i].level == level && binary_rows[i].token == p->token->kind) {
+            *ret = binary_rows[i].op;
+            template_next(p);
+            return true;
+        }
+    }
+    if (level != LEVEL_COMPARE)
+        return false;
+    if (template_skip_name(p, "in")) {
+        *ret = OP_IN;
+        return true;
+    }
+    if (template_at_name(p, "not") && is_name(p->token->next, "in")) {
+        template_next(p);
+        template_next(p);
+        *ret = OP_NOT_IN;
+        return true;
+    }
+    return false;
+}
+
+static struct node *parse_level(struct parser *p, enum level level);
+
+/* left-associative: a op b op c */
+static struct node *parse_chain(struct parser *p, enum level level)
+{
+    int line = p->token->line;
+    struct node *left = level == LEVEL_POW
+                            ? parse_unary(p, true)
+                            : parse_level(p, level == LEVEL_ADD ? LEVEL_CONCAT : LEVEL_POW);
+    enum op_kind op = OP_ADD;
+    while (left != NULL && take_operator(p, level, &op)) {
+        struct node *node = new_binary(p, NODE_BINARY, op, line, left);
+        if (node == NULL)
+            return NULL;
+        node->u.binary.right = level == LEVEL_POW
+                                   ? parse_unary(p, true)
+                                   : parse_level(p, level == LEVEL_ADD ? LEVEL_CONCAT : LEVEL_POW);
+        if (node->u.binary.right == NULL)
+            return NULL;
+        left = node;
+        line = p->token->line;
+    }
+    return left;
+}
+
+static struct node *parse_compare(struct parser *p)
+{
+    int line = p->token->line;
+    struct node *left = parse_level(p, LEVEL_ADD);
+    struct node *first = NULL;
+    struct node **link = &first;
+    enum op_kind op = OP_EQ;
+    while (left != NULL && take_operator(p, LEVEL_COMPARE, &op)) {
+        struct node *node = template_node_new(p, NODE_COMPARE, line);
+        if (node == NULL)
+            return NULL;
+        node->u.compare.op = op;
+        node->u.compare.left = first == NULL ? left : NULL;
+        node->u.compare.right = parse_level(p, LEVEL_ADD);
+        if (node->u.compare.right == NULL)
+            return NULL;
+        *link = node;
+        link = &node->u.compare.rest;
+    }
+    return first != NULL ? first : left;
+}
+
+static struct node *parse_concat(struct parser *p)
+{
+    int line = p->token->line;
+    struct node *first = parse_level(p, LEVEL_MUL);
+    if (first == NULL || p->token->kind != TOKEN_TILDE)
+        return first;
+    struct node *node = template_node_new(p, NODE_CONCAT, line);
+    if (node == NULL)
+        return NULL;
+    node->u.list.first = first;
+    node->u.list.n = 1;
+    struct node *last = first;
+    while (template_skip(p, TOKEN_TILDE)) {
+        last->next = parse_level(p, LEVEL_MUL);
+        last = last->next;
+        if (last == NULL)
+            return NULL;
+        node->u.list.n++;
+    }
+    return node;
+}
+
+static struct node *parse_not(struct parser *p)
+{
+    int line = p->token->line;
+    if (!template_skip_name(p, "not"))
+        return parse_level(p, LEVEL_COMPARE);
+    if (!template_parse_enter(p))
+        return NULL;
+    struct node *operand = parse_level(p, LEVEL_NOT);
+    template_parse_leave(p);
+    return new_binary(p, NODE_NOT, OP_EQ, line, operand);
+}
+
+static struct node *parse_logic(struct parser *p, enum level level)
+{
+    enum node_kind kind = level == LEVEL_OR ? NODE_OR : NODE_AND;
+    const char *word = level == LEVEL_OR ? "or" : "and";
+    enum level inner = level == LEVEL_OR ? LEVEL_AND : LEVEL_NOT;
+    int line = p->token->line;
+    struct node *left = parse_level(p, inner);
+    while (left != NULL && template_skip_name(p, word)) {
+        struct node *node = new_binary(p, kind, OP_EQ, line, left);
+        if (node == NULL)
+            return NULL;
+        node->u.binary.right = parse_level(p, inner);
+        if (node->u.binary.right == NULL)
+            return NULL;
+        left = node;
+        line = p->token->line;
+    }
+    return left;
+}
+
+static struct node *parse_level(struct parser *p, enum level level)
+{
+    switch (level) {
+    case LEVEL_OR:
+    case LEVEL_AND: return parse_logic(p, level);
+    case LEVEL_NOT: return parse_not(p);
+    case LEVEL_COMPARE: return parse_compare(p);
+    case LEVEL_CONCAT: return parse_concat(p);
+    case LEVEL_ADD:
+    case LEVEL_MUL:
+    case LEVEL_POW: break;
+    }
+    /* multiplication's operands are powers */
+    return level == LEVEL_MUL ? parse_chain(p, LEVEL_MUL) : parse_chain(p, level);
+}
+
+struct node *template_parse_or(struct parser *p)
+{
+    if (!template_parse_enter(p))
+        return NULL;
+    struct node *node = parse_level(p, LEVEL_OR);
+    template_parse_leave(p);
+    return node;
+}
+
+static struct node *parse_condition(struct parser *p)
+{
+    int line = p->token->line;
+    struct node *then = template_parse_or(p);
+    while (then != NULL && template_skip_name(p, "if")) {
+        struct node *node = template_node_new(p, NODE_CONDITION, line);
+        if (node == NULL)
+            return NULL;
+        node->u.condition.then = then;
+        node->u.condition.test = template_parse_or(p);
+        if (node->u.condition.test == NULL)
+            return NULL;
+        if (template_skip_name(p, "else")) {
+            node->u.condition.other = template_parse_expression(p);
+            if (node->u.condition.other == NULL)
+                return NULL;
+        }
+        then = node;
+        line = p->token->line;
+    }
+    return then;
+}
+
+struct node *template_parse_expression(struct parser *p)
+{
+    if (!template_parse_enter(p))
+        return NULL;
+    struct node *node = parse_condition(p);
+    template_parse_leave(p);
+    return node;
+}
+
+/* ---- lists of expressions --------------------------------------------------------------------- */
+
+static bool at_tuple_end(const struct parser *p, const struct tuple_rules *rules)
+{
+    return p->token->kind == TOKEN_VARIABLE_END || p->token->kind == TOKEN_BLOCK_END ||
+           p->token->kind == TOKEN_RPAREN ||
+           (rules->end != NULL && template_at_name(p, rules->end));
+}
+
+static struct node *parse_tuple_item(struct parser *p, const struct tuple_rules *rules)
+{
+    if (rules->primaries)
+        return parse_primary(p);
+    return rules->no_condition ? template_parse_or(p) : template_parse_expression(p);
+}
+
+static struct node *parse_tuple_items(struct parser *p, const struct tuple_rules *rules)
+{
+    int line = p->token->line;
+    struct node *first = NULL;
+    struct node **link = &first;
+    size_t n = 0;
+    bool is_tuple = false;
+    while (!at_tuple_end(p, rules)) {
+        struct node *item = parse_tuple_item(p, rules);
+        if (item == NULL)
+            return NULL;
+        *link = item;
+        link = &item->next;
+        n++;
+        if (!template_skip(p, TOKEN_COMMA))
+            break;
+        is_tuple = true;
+    }
+    if (!is_tuple && n == 1)
+        return first;
+    if (n == 0 && !rules->parentheses) {
+        char got[64];
+        return template_parse_fail(p, p->token->line, "expected an expression, got '%s'",
+                                   template_token_text(p->token, got, sizeof got));
+    }
+    struct node *node = template_node_new(p, NODE_TUPLE, line);
+    if (node != NULL) {
+        node->u.list.first = first;
+        node->u.list.n = n;
+    }
+    return node;
+}
+
+struct node *template_parse_tuple(struct parser *p, const struct tuple_rules *rules)
+{
+    if (!template_parse_enter(p))
+        return NULL;
+    struct node *node = parse_tuple_items(p, rules);
+    template_parse_leave(p);
+    return node;
+}
+
+/* `[a, b]` or `{a: b, c: d}` behind its opening bracket. */
+static struct node *parse_display(struct parser *p, int line, bool dict)
+{
+    enum token_kind end = dict ? TOKEN_RBRACE : TOKEN_RBRACKET;
+    struct node *node = template_node_new(p, dict ? NODE_DICT : NODE_LIST, line);
+    if (node == NULL)
+        return NULL;
+    struct node **link = &node->u.list.first;
+    while (p->token->kind != end) {
+        if (node->u.list.n > 0 && !template_expect(p, TOKEN_COMMA))
+            return NULL;
+        if (p->token->kind == end)
+            break;
+        struct node *item = template_parse_expression(p);
+        if (item == NULL)
+            return NULL;
+        *link = item;
+        if (dict) {
+            if (!template_expect(p, TOKEN_COLON) ||
+                (item->next = template_parse_expression(p)) == NULL)
+                return NULL;
+            item = item->next;
+        }
+        link = &item->next;
+        node->u.list.n++;
+    }
+    return template_expect(p, end) ? node : NULL;
+}
+
+/* ---- primaries -------------------------------------------------------------------------------- */
+
+static struct node *new_const(struct parser *p, int line, struct template_value *value)
+{
+    struct node *node =
+        value != NULL ? template_node_new(p, NODE_CONST, line) : template_parse_nomem(p);
+    if (node != NULL)
+        node->u.constant = value;
+    return node;
+}
+
+static void note_special_name(struct parser *p, const struct name *name)
+{
+    const struct template *tmpl = p->tmpl;
+    for (struct macro_scope *scope = p->macros; scope != NULL; scope = scope->outer) {
+        scope->signature->wants_caller |= name == tmpl->name_caller;
+        scope->signature->wants_varargs |= name == tmpl->name_varargs;
+        scope->signature->wants_kwargs |= name == tmpl->name_kwargs;
+    }
+}
+
+static struct node *parse_name_expression(struct parser *p)
+{
+    struct token *token = p->token;
+    struct template_values *values = &p->tmpl->values;
+    bool yes = is_name(token, "true") || is_name(token, "True");
+    if (yes || is_name(token, "false") || is_name(token, "False"))
+        return new_const(p, template_next(p)->line, template_bool(values, yes));
+    if (is_name(token, "none") || is_name(token, "None"))
+        return new_const(p, template_next(p)->line, template_none(values));
+    const struct name *name = template_parse_name(p);
+    struct node *node = name != NULL ? template_node_new(p, NODE_NAME, token->line) : NULL;
+    if (node != NULL) {
+        node->u.name = name;
+        note_special_name(p, name);
+    }
+    return node;
+}
+
+/* Neighbouring strings are one. */
+static struct node *parse_string(struct parser *p)
+{
+    struct template_values *values = &p->tmpl->values;
+    struct token *first = template_next(p);
+    if (p->token->kind != TOKEN_STRING)
+        return new_const(p, first->line, template_string(values, first->text, first->n));
+    size_t n = first->n;
+    for (struct token *t = p->token; t->kind == TOKEN_STRING; t = t->next)
+        n += t->n;
+    char *text = arena_alloc(&values->arena, n + 1);
+    if (text == NULL)
+        return template_parse_nomem(p);
+    memcpy(text, first->text, first->n);
+    size_t at = first->n;
+    while (p->token->kind == TOKEN_STRING) {
+        struct token *t = template_next(p);
+        memcpy(text + at, t->text, t->n);
+        at += t->n;
+    }
+    text[at] = '\0';
+    return new_const(p, first->line, template_string_ref(values, text, at));
+}
+
+static struct node *parse_primary(struct parser *p)
+{
+    struct token *token = p->token;
+    struct template_values *values = &p->tmpl->values;
+    static const struct tuple_rules in_parentheses = {.parentheses = true};
+    switch ((int)token->kind) {
+    case TOKEN_NAME: return parse_name_expression(p);
+    case TOKEN_STRING: return parse_string(p);
+    case TOKEN_INTEGER:
+        return new_const(p, template_next(p)->line, template_int(values, token->integer));
+    case TOKEN_FLOAT:
+        return new_const(p, template_next(p)->line, template_float(values, token->number));
+    case TOKEN_LPAREN: {
+        template_next(p);
+        struct node *node = template_parse_tuple(p, &in_parentheses);
+        return node != NULL && template_expect(p, TOKEN_RPAREN) ? node : NULL;
+    }
+    case TOKEN_LBRACKET: return parse_display(p, template_next(p)->line, false);
+    case TOKEN_LBRACE: return parse_display(p, template_next(p)->line, true);
+    default: break;
+    }
+    char got[64];
+    return template_parse_fail(p, token->line, "unexpected '%s'",
+                               template_token_text(token, got, sizeof got));
+}
+
+/* ---- postfix ---------------------------------------------------------------------------------- */
+
+static struct node *parse_slice(struct parser *p, struct node *object, struct node *start)
+{
+    struct node *node = template_node_new(p, NODE_SLICE, p->token->line);
+    if (node == NULL)
+        return NULL;
+    node->u.slice.object = object;
+    node->u.slice.start = start;
+    template_next(p); /* the colon */
+    if (p->token->kind != TOKEN_COLON && p->token->kind != TOKEN_RBRACKET &&
+        (node->u.slice.stop = template_parse_expression(p)) == NULL)
+        return NULL;
+    if (template_skip(p, TOKEN_COLON) && p->token->kind != TOKEN_RBRACKET &&
+        (node->u.slice.step = template_parse_expression(p)) == NULL)
+        return NULL;
+    return template_expect(p, TOKEN_RBRACKET) ? node : NULL;
+}
+
+/* object[...], behind the bracket */
+static struct node *parse_subscript(struct parser *p, struct node *object, int line)
+{
+    if (p->token->kind == TOKEN_COLON)
+        return parse_slice(p, object, NULL);
+    struct node *index = p->token->kind == TOKEN_RBRACKET ? NULL : template_parse_expression(p);
+    if (index == NULL)
+        return template_parse_fail(p, line, "expected an index");
+    if (p->token->kind == TOKEN_COLON)
+        return parse_slice(p, object, index);
+    if (p->token->kind == TOKEN_COMMA) {
+        struct node *tuple = template_node_new(p, NODE_TUPLE, line);
+        if (tuple == NULL)
+            return NULL;
+        tuple->u.list.first = index;
+        tuple->u.list.n = 1;
+        for (struct node *last = index; template_skip(p, TOKEN_COMMA); last = last->next) {
+            if ((last->next = template_parse_expression(p)) == NULL)
+                return NULL;
+            tuple->u.list.n++;
+        }
+        index = tuple;
+    }
+    struct node *node = template_node_new(p, NODE_ITEM, line);
+    if (node == NULL || !template_expect(p, TOKEN_RBRACKET))
+        return NULL;
+    node->u.access.object = object;
+    node->u.access.index = index;
+    return node;
+}
+
+static struct node *parse_dot(struct parser *p, struct node *object, int line)
+{
+    struct token *token = p->token;
+    struct node *node = NULL;
+    if (token->kind == TOKEN_INTEGER) {
+        template_next(p);
+        node = template_node_new(p, NODE_ITEM, line);
+        if (node == NULL)
+            return NULL;
+        node->u.access.object = object;
+        node->u.access.index = new_const(p, line, template_int(&p->tmpl->values, token->integer));
+        return node->u.access.index != NULL ? node : NULL;
+    }
+    const struct name *name = template_parse_name(p);
+    node = name != NULL ? template_node_new(p, NODE_ATTRIBUTE, line) : NULL;
+    if (node != NULL) {
+        node->u.access.object = object;
+        node->u.access.name = name;
+    }
+    return node;
+}
+
+static bool parse_argument(struct parser *p, struct argument *arg, const struct argument *before)
+{
+    struct token *token = p->token;
+    enum { STAGE_PLAIN, STAGE_KEYWORD, STAGE_STAR, STAGE_STAR_STAR } stage = STAGE_PLAIN;
+    for (; before != NULL; before = before->next)
+        if (before->star == ARGUMENT_STAR_STAR)
+            stage = STAGE_STAR_STAR;
+        else if (before->star == ARGUMENT_STAR)
+            stage = STAGE_STAR;
+        else if (before->keyword != NULL && stage == STAGE_PLAIN)
+            stage = STAGE_KEYWORD;
+    bool keyword = token->kind == TOKEN_NAME && token->next->kind == TOKEN_ASSIGN;
+    bool in_order = stage < STAGE_STAR_STAR &&
+                    (token->kind == TOKEN_POW || keyword ||
+                     (token->kind == TOKEN_MUL ? stage < STAGE_STAR : stage == STAGE_PLAIN));
+    if (!in_order) {
+        template_parse_fail(p, token->line, "invalid order of arguments in a call");
+        return false;
+    }
+    if (template_skip(p, TOKEN_MUL)) {
+        arg->star = ARGUMENT_STAR;
+    } else if (template_skip(p, TOKEN_POW)) {
+        arg->star = ARGUMENT_STAR_STAR;
+    } else if (keyword) {
+        arg->keyword = template_parse_name(p);
+        template_next(p);
+    }
+    arg->value = template_parse_expression(p);
+    return arg->value != NULL;
+}
+
+/* (a, b, c=d, *e, **f) */
+static bool parse_arguments(struct parser *p, struct argument **ret)
+{
+    struct argument **link = ret;
+    size_t n = 0;
+    if (!template_expect(p, TOKEN_LPAREN))
+        return false;
+    while (p->token->kind != TOKEN_RPAREN) {
+        if (n++ == TEMPLATE_ARGS_MAX) {
+            template_parse_fail(p, p->token->line, "more than %d arguments", TEMPLATE_ARGS_MAX);
+            return false;
+        }
+        if (*ret != NULL && !template_expect(p, TOKEN_COMMA))
+            return false;
+        if (p->token->kind == TOKEN_RPAREN)
+            break;
+        struct argument *arg = arena_zalloc(&p->tmpl->values.arena, sizeof *arg);
+        if (arg == NULL) {
+            template_parse_nomem(p);
+            return false;
+        }
+        if (!parse_argument(p, arg, *ret))
+            return false;
+        *link = arg;
+        link = &arg->next;
+    }
+    return template_expect(p, TOKEN_RPAREN);
+}
+
+static struct node *parse_call(struct parser *p, struct node *callee)
+{
+    struct node *node = template_node_new(p, NODE_CALL, p->token->line);
+    if (node == NULL)
+        return NULL;
+    node->u.call.callee = callee;
+    return parse_arguments(p, &node->u.call.arguments) ? node : NULL;
+}
+
+static struct node *parse_postfix(struct parser *p, struct node *node)
+{
+    while (node != NULL) {
+        int line = p->token->line;
+        if (template_skip(p, TOKEN_DOT))
+            node = parse_dot(p, node, line);
+        else if (template_skip(p, TOKEN_LBRACKET))
+            node = parse_subscript(p, node, line);
+        else if (p->token->kind == TOKEN_LPAREN)
+            node = parse_call(p, node);
+        else
+            break;
+    }
+    return node;
+}
+
+/* name or name.name.name */
+static const struct name *parse_dotted_name(struct parser *p)
+{
+    const struct name *name = template_parse_name(p);
+    while (name != NULL && template_skip(p, TOKEN_DOT)) {
+        const struct name *part = template_parse_name(p);
+        char *joined =
+            part != NULL ? arena_alloc(&p->tmpl->values.arena, name->n + part->n + 2) : NULL;
+        if (joined == NULL)
+            return p->status == PL_OK ? template_parse_nomem(p) : NULL;
+        memcpy(joined, name->text, name->n);
+        joined[name->n] = '.';
+        memcpy(joined + name->n + 1, part->text, part->n);
+        name = template_intern(p->tmpl, joined, name->n + part->n + 1);
+        if (name == NULL)
+            return template_parse_nomem(p);
+    }
+    return name;
+}
+
+struct node *template_parse_filters(struct parser *p, struct node *operand, bool bare)
+{
+    struct node *node = operand;
+    while (bare || template_skip(p, TOKEN_PIPE)) {
+        bare = false;
+        int line = p->token->line;
+        const struct name *name = parse_dotted_name(p);
+        struct node *filter = name != NULL ? template_node_new(p, NODE_FILTER, line) : NULL;
+        if (filter == NULL)
+            return NULL;
+        filter->u.call.callee = node;
+        filter->u.call.name = name;
+        filter->u.call.builtin = template_filter_find(name->text, name->n);
+        if (p->token->kind == TOKEN_LPAREN && !parse_arguments(p, &filter->u.call.arguments))
+            return NULL;
+        node = filter;
+    }
+    return node;
+}
+
+static bool starts_test_argument(const struct parser *p)
+{
+    switch ((int)p->token->kind) {
+    case TOKEN_NAME:
+        return !template_at_name(p, "else") && !template_at_name(p, "or") &&
+               !template_at_name(p, "and");
+    case TOKEN_STRING:
+    case TOKEN_INTEGER:
+    case TOKEN_FLOAT:
+    case TOKEN_LBRACKET:
+    case TOKEN_LBRACE: return true;
+    default: return false;
+    }
+}
+
+/* `is [not] name [argument]`, behind `is` */
+static struct node *parse_test(struct parser *p, struct node *operand, int line)
+{
+    bool negated = template_skip_name(p, "not");
+    const struct name *name = parse_dotted_name(p);
+    struct node *node = name != NULL ? template_node_new(p, NODE_TEST, line) : NULL;
+    if (node == NULL)
+        return NULL;
+    node->u.call.callee = operand;
+    node->u.call.name = name;
+    node->u.call.builtin = template_test_find(name->text, name->n);
+    if (p->token->kind == TOKEN_LPAREN) {
+        if (!parse_arguments(p, &node->u.call.arguments))
+            return NULL;
+    } else if (starts_test_argument(p)) {
+        if (template_at_name(p, "is"))
+            return template_parse_fail(p, line, "tests can't be chained with 'is'");
+        struct argument *arg = arena_zalloc(&p->tmpl->values.arena, sizeof *arg);
+        if (arg == NULL)
+            return template_parse_nomem(p);
+        arg->value = parse_postfix(p, parse_primary(p));
+        if (arg->value == NULL)
+            return NULL;
+        node->u.call.arguments = arg;
+    }
+    return negated ? new_binary(p, NODE_NOT, OP_EQ, line, node) : node;
+}
+
+static struct node *parse_filters_and_tests(struct parser *p, struct node *node)
+{
+    while (node != NULL) {
+        int line = p->token->line;
+        if (p->token->kind == TOKEN_PIPE)
+            node = template_parse_filters(p, node, false);
+        else if (template_skip_name(p, "is"))
+            node = parse_test(p, node, line);
+        else if (p->token->kind == TOKEN_LPAREN)
+            node = parse_call(p, node);
+        else
+            break;
+    }
+    return node;
+}
+
+static struct node *parse_unary(struct parser *p, bool with_filters)
+{
+    if (!template_parse_enter(p))
+        return NULL;
+    struct node *node = NULL;
+    int line = p->token->line;
+    if (template_skip(p, TOKEN_SUB))
+        node = new_binary(p, NODE_NEG, OP_SUB, line, parse_unary(p, false));
+    else if (template_skip(p, TOKEN_ADD))
+        node = new_binary(p, NODE_POS, OP_ADD, line, parse_unary(p, false));
+    else
+        node = parse_primary(p);
+    node = parse_postfix(p, node);
+    if (with_filters)
+        node = parse_filters_and_tests(p, node);
+    template_parse_leave(p);
+    return node;
+}
