@@ -39,99 +39,102 @@ static struct token_vocab *need_spm(const struct vocab_flaws *flaws)
 
 /* ---- refusals -------------------------------------------------------------------------------- */
 
+static const struct {
+    bool spm;
+    enum pl_status status;
+    struct vocab_flaws flaws;
+    const char *message;
+} refusals[] = {
+    {true, PL_EFORMAT, {.model = ""}, "gguf: key 'tokenizer.ggml.model' is absent"},
+    {true,
+     PL_ENOTSUP,
+     {.model = "x\n"},
+     "token: key 'tokenizer.ggml.model': tokenizer 'x\\x0a' is not supported"},
+    {true, PL_EFORMAT, {.no_tokens = true}, "token: key 'tokenizer.ggml.tokens' is absent"},
+    {true,
+     PL_EFORMAT,
+     {.int_tokens = true},
+     "token: key 'tokenizer.ggml.tokens' is an array of u32, expected an array of strings"},
+    {true,
+     PL_EFORMAT,
+     {.scores_less = 1},
+     "token: key 'tokenizer.ggml.scores' has 266 elements for 267 tokens"},
+    {true,
+     PL_EFORMAT,
+     {.types_less = 3},
+     "token: key 'tokenizer.ggml.token_type' has 264 elements for 267 tokens"},
+    {true,
+     PL_EFORMAT,
+     {.nan_score = true},
+     "token: key 'tokenizer.ggml.scores': the score of token 5 is no number"},
+    {true,
+     PL_EFORMAT,
+     {.token = "hi"},
+     "token: key 'tokenizer.ggml.tokens': tokens 7 and 267 are both 'hi'"},
+    {true,
+     PL_EFORMAT,
+     {.token = "z", .token_type = 7},
+     "token: key 'tokenizer.ggml.token_type': token 267 has type 7"},
+    {true,
+     PL_EFORMAT,
+     {.token = "z", .token_type = -1},
+     "token: key 'tokenizer.ggml.token_type': token 267 has type -1"},
+    {true,
+     PL_EFORMAT,
+     {.token = "<0xGG>", .token_type = 6},
+     "token: key 'tokenizer.ggml.tokens': byte token 267 is not '<0x..>'"},
+    {true,
+     PL_EFORMAT,
+     {.id_key = "tokenizer.ggml.bos_token_id", .id_value = 267},
+     "token: key 'tokenizer.ggml.bos_token_id' is 267, the vocabulary has 267 tokens"},
+    {true,
+     PL_EFORMAT,
+     {.id_key = "tokenizer.ggml.add_bos_token", .id_value = 1},
+     "gguf: key 'tokenizer.ggml.add_bos_token' is of type u32, expected bool"},
+    {false, PL_EFORMAT, {.no_merges = true}, "token: key 'tokenizer.ggml.merges' is absent"},
+    {false,
+     PL_EFORMAT,
+     {.int_merges = true},
+     "token: key 'tokenizer.ggml.merges' is not an array of strings"},
+    {false,
+     PL_EFORMAT,
+     {.merge = "hello"},
+     "token: key 'tokenizer.ggml.merges': merge 9 'hello': expected two tokens"},
+    {false,
+     PL_EFORMAT,
+     {.merge = ""},
+     "token: key 'tokenizer.ggml.merges': merge 9 '': expected two tokens"},
+    {false,
+     PL_EFORMAT,
+     {.merge = " x"},
+     "token: key 'tokenizer.ggml.merges': merge 9 ' x': expected two tokens"},
+    {false,
+     PL_EFORMAT,
+     {.merge = "hello zz"},
+     "token: key 'tokenizer.ggml.merges': merge 9 'hello zz': a part is not in the vocabulary"},
+    {false,
+     PL_EFORMAT,
+     {.merge = "x "},
+     "token: key 'tokenizer.ggml.merges': merge 9 'x ': a part is not in the vocabulary"},
+    {false,
+     PL_EFORMAT,
+     {.merge = "x y"},
+     "token: key 'tokenizer.ggml.merges': merge 9 'x y': its result is not in the vocabulary"},
+};
+
 static void refuses_bad_metadata_naming_the_key(void **state)
 {
     (void)state;
-    static const struct {
-        bool spm;
-        struct vocab_flaws flaws;
-        enum pl_status status;
-        const char *message;
-    } rows[] = {
-        {true, {.model = ""}, PL_EFORMAT, "gguf: key 'tokenizer.ggml.model' is absent"},
-        {true,
-         {.model = "x\n"},
-         PL_ENOTSUP,
-         "token: key 'tokenizer.ggml.model': tokenizer 'x\\x0a' is not supported"},
-        {true, {.no_tokens = true}, PL_EFORMAT, "token: key 'tokenizer.ggml.tokens' is absent"},
-        {true,
-         {.int_tokens = true},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.tokens' is an array of u32, expected an array of strings"},
-        {true,
-         {.scores_less = 1},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.scores' has 266 elements for 267 tokens"},
-        {true,
-         {.types_less = 3},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.token_type' has 264 elements for 267 tokens"},
-        {true,
-         {.nan_score = true},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.scores': the score of token 5 is no number"},
-        {true,
-         {.token = "hi"},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.tokens': tokens 7 and 267 are both 'hi'"},
-        {true,
-         {.token = "z", .token_type = 7},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.token_type': token 267 has type 7"},
-        {true,
-         {.token = "z", .token_type = -1},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.token_type': token 267 has type -1"},
-        {true,
-         {.token = "<0xGG>", .token_type = 6},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.tokens': byte token 267 is not '<0x..>'"},
-        {true,
-         {.id_key = "tokenizer.ggml.bos_token_id", .id_value = 267},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.bos_token_id' is 267, the vocabulary has 267 tokens"},
-        {true,
-         {.id_key = "tokenizer.ggml.add_bos_token", .id_value = 1},
-         PL_EFORMAT,
-         "gguf: key 'tokenizer.ggml.add_bos_token' is of type u32, expected bool"},
-        {false, {.no_merges = true}, PL_EFORMAT, "token: key 'tokenizer.ggml.merges' is absent"},
-        {false,
-         {.int_merges = true},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.merges' is not an array of strings"},
-        {false,
-         {.merge = "hello"},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.merges': merge 9 'hello': expected two tokens"},
-        {false,
-         {.merge = ""},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.merges': merge 9 '': expected two tokens"},
-        {false,
-         {.merge = " x"},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.merges': merge 9 ' x': expected two tokens"},
-        {false,
-         {.merge = "hello zz"},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.merges': merge 9 'hello zz': a part is not in the vocabulary"},
-        {false,
-         {.merge = "x "},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.merges': merge 9 'x ': a part is not in the vocabulary"},
-        {false,
-         {.merge = "x y"},
-         PL_EFORMAT,
-         "token: key 'tokenizer.ggml.merges': merge 9 'x y': its result is not in the vocabulary"},
-    };
-    for (size_t i = 0; i < PL_ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < PL_ARRAY_LEN(refusals); i++) {
         enum pl_status status = PL_OK;
         struct pl_error err = {""};
-        struct token_vocab *vocab = rows[i].spm ? vocab_open_spm(&rows[i].flaws, &status, &err)
-                                                : vocab_open_bpe(&rows[i].flaws, &status, &err);
-        if (vocab != NULL || status != rows[i].status || strcmp(err.msg, rows[i].message) != 0)
-            fail_msg("row %zu: %d '%s', expected %d '%s'", i, status, err.msg, rows[i].status,
-                     rows[i].message);
+        struct token_vocab *vocab = refusals[i].spm
+                                        ? vocab_open_spm(&refusals[i].flaws, &status, &err)
+                                        : vocab_open_bpe(&refusals[i].flaws, &status, &err);
+        if (vocab != NULL || status != refusals[i].status ||
+            strcmp(err.msg, refusals[i].message) != 0)
+            fail_msg("row %zu: %d '%s', expected %d '%s'", i, status, err.msg, refusals[i].status,
+                     refusals[i].message);
     }
     token_close(NULL);
     token_ids_free(NULL);

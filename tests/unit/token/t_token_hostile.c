@@ -169,8 +169,8 @@ static size_t fill_random(char *text, size_t n, uint64_t seed, bool bytes)
             continue;
         if (at + strlen(part) > n)
             break;
-        memcpy(text + at, part, strlen(part));
-        at += strlen(part);
+        for (size_t k = 0; part[k] != '\0'; k++)
+            text[at++] = part[k];
     }
     return at;
 }
@@ -250,7 +250,9 @@ static void threads_that_share_a_vocabulary_agree(void **state)
     (void)state;
     char text[2000];
     size_t text_n = fill_random(text, sizeof text, 7, true);
-    memcpy(text, "hello hello hi aaaa hello", 25);
+    static const char words[] = "hello hello hi aaaa hello";
+    for (size_t i = 0; words[i] != '\0'; i++)
+        text[i] = words[i];
     struct token_vocab *vocabs[] = {open_bpe("gpt-2"), open_bpe("deepseek-llm"), open_spm()};
     for (size_t v = 0; v < PL_ARRAY_LEN(vocabs); v++) {
         struct worker workers[THREADS];
