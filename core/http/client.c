@@ -103,10 +103,15 @@ void http_client_close(struct http_client *client)
 {
     if (client == NULL)
         return;
-    while (client->calls.next != &client->calls)
-        free_call(call_of(client->calls.next));
-    while (client->idle.next != &client->idle)
-        http_client_conn_close(conn_of(client->idle.next));
+    struct http_link *link, *next;
+    for (link = client->calls.next; link != &client->calls; link = next) {
+        next = link->next;
+        free_call(call_of(link));
+    }
+    for (link = client->idle.next; link != &client->idle; link = next) {
+        next = link->next;
+        http_client_conn_close(conn_of(link));
+    }
     free(client);
 }
 

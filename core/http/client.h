@@ -76,8 +76,9 @@ PL_NODISCARD enum pl_status http_call_begin(struct http_client *client,
 /* Ends the call now: the connection is closed, no more callbacks. */
 void http_call_cancel(struct http_call *call);
 
-/* Stops and resumes reading the answer: back-pressure for relays. on_body may still be called once with
- * bytes that are here. The gap timeout rests meanwhile. */
+/* Stops and resumes reading the answer: back-pressure for relays. What one read has brought already (at
+ * most HTTP_LOOP_SCRATCH_BYTES) is still delivered, and on_done with it if it completes the answer. The
+ * gap timeout rests meanwhile. */
 void http_call_pause(struct http_call *call);
 void http_call_resume(struct http_call *call);
 

@@ -42,9 +42,9 @@ struct http_server_options {
     void (*on_headers)(void *user, struct http_exchange *x);
     void *user;
 
-    uint32_t head_bytes_max;     /* request line and fields; default 16 KiB; beyond: 431 (414) */
-    uint64_t body_bytes_max;     /* decoded; default 16 MiB; beyond: 413 */
-    uint32_t connections_max;    /* default 10000; then idle ones go first, else 503 */
+    uint32_t head_bytes_max;  /* request line and fields; default 16 KiB; beyond: 431 (414) */
+    uint64_t body_bytes_max;  /* decoded; default 16 MiB; beyond: 413 */
+    uint32_t connections_max; /* default 10000; then those idle for a second go first, else 503 */
     uint32_t stream_pending_max; /* bytes written and not taken by the client; default 1 MiB */
     uint32_t idle_timeout_ms;    /* between requests; default 75 s */
     uint32_t head_timeout_ms;    /* first byte (or accept) to the head's end; default 15 s; 408 */

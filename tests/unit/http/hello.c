@@ -1,5 +1,6 @@
 /*
- * hello.c - the smallest server: answers every request with 66 bytes of JSON, or a stream under /sse.
+ * hello.c - the smallest server: answers every request with 66 bytes of JSON, a short stream under /sse,
+ * or one that stays open under /hold.
  *
  * For measuring the loop (wrk) and for trying it by hand: http_hello [ADDRESS]. Prints its port.
  */
@@ -17,7 +18,8 @@ static const char body[] =
 static void on_request(void *user, struct http_exchange *x)
 {
     (void)user;
-    if (!http_exchange_is(x, "GET", "/sse")) {
+    bool hold = http_exchange_is(x, "GET", "/hold");
+    if (!hold && !http_exchange_is(x, "GET", "/sse")) {
         http_respond_json(x, 200, body, sizeof body - 1);
         return;
     }
@@ -28,7 +30,8 @@ static void on_request(void *user, struct http_exchange *x)
     for (int i = 0; i < 3; i++)
         if (http_sse_write(x, "{\"n\":1}", 7) != PL_OK)
             break;
-    http_stream_end(x);
+    if (!hold)
+        http_stream_end(x);
 }
 
 static void on_stop(void *user, int signo)
