@@ -112,7 +112,8 @@ struct token_vocab {
     bool add_space_prefix; /* SPM: a space before the text */
     bool ignore_merges;    /* BPE: a pre-token that is a token is taken whole */
     bool words;            /* SPM: no token crosses the start of a word, so words are separate */
-    bool typed;            /* the file tells token types */
+    bool lower_case, strip_accents; /* WordPiece */
+    bool typed;                     /* the file tells token types */
     size_t token_bytes_max;
     int32_t byte_ids[256]; /* token of a single byte, or TOKEN_NONE */
     struct token_map by_text;
@@ -135,6 +136,12 @@ PL_NODISCARD enum pl_status token_bpe_init(struct token_vocab *v, const struct g
 /* spm.c */
 PL_NODISCARD enum pl_status token_spm_init(struct token_vocab *v, const struct gguf *file,
                                            struct pl_error *err);
+
+/* Output bytes of a token whose blanks are stored as U+2581; false: out of memory. */
+PL_NODISCARD bool token_blank_piece(struct token_vocab *v, int32_t id);
+/* wordpiece.c */
+PL_NODISCARD enum pl_status token_wordpiece_init(struct token_vocab *v, const struct gguf *file,
+                                                 struct pl_error *err);
 
 /* special.c */
 PL_NODISCARD bool token_trie_init(struct token_vocab *v);
@@ -176,6 +183,7 @@ PL_NODISCARD bool token_encode_piece(struct token_encoder *e, const struct token
 
 PL_NODISCARD bool token_spm_encode(struct token_encoder *e, const char *text, size_t n,
                                    bool space_prefix);
+PL_NODISCARD bool token_wordpiece_encode(struct token_encoder *e, const char *text, size_t n);
 PL_NODISCARD enum pl_status token_bpe_encode(struct token_encoder *e, const char *text, size_t n,
                                              struct pl_error *err);
 

@@ -23,6 +23,7 @@ static const struct {
 } models[] = {
     {"llama", TOKEN_MODEL_SPM},
     {"gpt2", TOKEN_MODEL_BPE},
+    {"bert", TOKEN_MODEL_WORDPIECE},
 };
 
 static enum pl_status read_model(struct token_vocab *v, const struct gguf *file,
@@ -158,6 +159,17 @@ static enum pl_status check_scores(const struct token_vocab *v, const struct ggu
 
 /* ---- open, close ----------------------------------------------------------------------------- */
 
+static enum pl_status init_model(struct token_vocab *v, const struct gguf *file,
+                                 struct pl_error *err)
+{
+    switch (v->model) {
+    case TOKEN_MODEL_SPM: return token_spm_init(v, file, err);
+    case TOKEN_MODEL_BPE: return token_bpe_init(v, file, err);
+    case TOKEN_MODEL_WORDPIECE: return token_wordpiece_init(v, file, err);
+    }
+    return PL_EINTERNAL;
+}
+
 static enum pl_status build(struct token_vocab *v, const struct gguf *file, struct pl_error *err)
 {
     for (size_t i = 0; i < PL_ARRAY_LEN(v->byte_ids); i++)
@@ -169,13 +181,13 @@ static enum pl_status build(struct token_vocab *v, const struct gguf *file, stru
         status = read_types(v, file, err);
     if (status == PL_OK)
         status = check_scores(v, file, err);
-    v->add_bos = v->model == TOKEN_MODEL_SPM;
-    v->add_space_prefix = v->model == TOKEN_MODEL_SPM;
+    v->add_bos = v->model != TOKEN_MODEL_BPE;
+    v->add_eos = v->model == TOKEN_MODEL_WORDPIECE;
+    v->add_space_prefix = v->model != TOKEN_MODEL_BPE;
     if (status == PL_OK)
         status = token_read_special(v, file, err);
     if (status == PL_OK)
-        status = v->model == TOKEN_MODEL_SPM ? token_spm_init(v, file, err)
-                                             : token_bpe_init(v, file, err);
+        status = init_model(v, file, err);
     if (status == PL_OK && !token_trie_init(v))
         status = pl_error_set(err, PL_ENOMEM, "token: out of memory");
     return status;

@@ -98,7 +98,7 @@ static bool byte_value(struct gguf_str text, unsigned *ret)
 }
 
 /* Output bytes: blanks for U+2581, the byte for <0x..>. */
-static bool make_piece(struct token_vocab *v, int32_t id)
+bool token_blank_piece(struct token_vocab *v, int32_t id)
 {
     struct gguf_str text = v->texts[id];
     unsigned byte = 0;
@@ -146,7 +146,7 @@ enum pl_status token_spm_init(struct token_vocab *v, const struct gguf *file, st
                                 "token: key 'tokenizer.ggml.tokens': byte token %d is not '<0x..>'",
                                 id);
         }
-        if (!make_piece(v, id))
+        if (!token_blank_piece(v, id))
             return pl_error_set(err, PL_ENOMEM, "token: out of memory");
         /* Text never becomes a control token: those come from the template only. */
         if ((v->attrs[id] & (TOKEN_ATTR_CONTROL | TOKEN_ATTR_UNKNOWN | TOKEN_ATTR_BYTE)) != 0 ||

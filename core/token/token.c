@@ -12,6 +12,13 @@ static bool exists(const struct token_vocab *vocab, int32_t id)
     return id >= 0 && id < vocab->n;
 }
 
+/* WordPiece sequences begin with CLS. */
+static enum token_special first_special(const struct token_vocab *v)
+{
+    bool cls = v->model == TOKEN_MODEL_WORDPIECE && v->special[TOKEN_CLS] != TOKEN_NONE;
+    return cls ? TOKEN_CLS : TOKEN_BOS;
+}
+
 const char *token_warning(const struct token_vocab *vocab)
 {
     return vocab->warning[0] == '\0' ? NULL : vocab->warning;
@@ -34,7 +41,7 @@ bool token_is_eog(const struct token_vocab *vocab, int32_t id)
 
 bool token_adds_bos(const struct token_vocab *vocab)
 {
-    return vocab->add_bos && vocab->special[TOKEN_BOS] != TOKEN_NONE;
+    return vocab->add_bos && vocab->special[first_special(vocab)] != TOKEN_NONE;
 }
 
 uint32_t token_attrs(const struct token_vocab *vocab, int32_t id)
@@ -91,6 +98,9 @@ static enum pl_status encode_fragments(struct token_encoder *e, const char *text
         } else if (v->model == TOKEN_MODEL_SPM) {
             if (!token_spm_encode(e, part.text, part.n, v->add_space_prefix && after_special))
                 return no_memory(err);
+        } else if (v->model == TOKEN_MODEL_WORDPIECE) {
+            if (!token_wordpiece_encode(e, part.text, part.n))
+                return no_memory(err);
         } else {
             status = token_bpe_encode(e, part.text, part.n, err);
         }
@@ -99,6 +109,13 @@ static enum pl_status encode_fragments(struct token_encoder *e, const char *text
         after_special = part.id != TOKEN_NONE;
     }
     return PL_OK;
+}
+
+/* WordPiece sequences end with SEP. */
+static enum token_special last_special(const struct token_vocab *v)
+{
+    bool sep = v->model == TOKEN_MODEL_WORDPIECE && v->special[TOKEN_SEP] != TOKEN_NONE;
+    return sep ? TOKEN_SEP : TOKEN_EOS;
 }
 
 enum pl_status token_encode(const struct token_vocab *vocab, const char *text, size_t n,
@@ -110,11 +127,12 @@ enum pl_status token_encode(const struct token_vocab *vocab, const char *text, s
                             TOKEN_TEXT_MAX);
     struct token_encoder e = {.v = vocab};
     enum pl_status status = PL_OK;
-    if (!emit_if(&e, options->add_special && vocab->add_bos, TOKEN_BOS))
+    if (!emit_if(&e, options->add_special && vocab->add_bos, first_special(vocab)))
         status = no_memory(err);
     if (status == PL_OK)
         status = encode_fragments(&e, text, n, options->parse_special, err);
-    if (status == PL_OK && !emit_if(&e, options->add_special && vocab->add_eos, TOKEN_EOS))
+    if (status == PL_OK &&
+        !emit_if(&e, options->add_special && vocab->add_eos, last_special(vocab)))
         status = no_memory(err);
     free(e.nodes);
     free(e.heap);

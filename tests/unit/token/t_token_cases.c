@@ -29,6 +29,9 @@ struct vocab_row {
 static const struct vocab_row vocabs[] = {
     {"llama-bpe", true},    {"llama-spm", true}, {"gpt-2", true},     {"qwen2", true},
     {"deepseek-llm", true}, {"phi-3", true},     {"starcoder", true},
+#ifdef HAVE_UTF8PROC
+    {"bert-bge", false},
+#endif
 };
 
 struct fixture {
