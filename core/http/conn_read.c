@@ -96,7 +96,7 @@ static void head_done(struct http_conn *conn, bool more)
     conn->phase = body ? HTTP_PHASE_BODY : HTTP_PHASE_HANDLER;
     if (server->options.on_headers != NULL)
         server->options.on_headers(server->options.user, conn->x);
-    if (conn->dead || conn->x == NULL)
+    if (conn->dead || conn->x == NULL || conn->x->streaming)
         return; /* the handler replied */
     if (!body) {
         request_done(conn);

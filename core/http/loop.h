@@ -110,7 +110,8 @@ void http_loop_undefer(struct http_loop *loop, struct http_deferred *deferred);
 
 /* Calls fn(user, signo) on the loop thread when the process gets the signal, until the loop closes; a
  * second call for the same signal replaces the first. The signal is blocked in the calling thread, so
- * call it before other threads start. PL_EINVAL for a signal that can't be caught. */
+ * call it before other threads start; a child process inherits the mask and resets it before
+ * exec. PL_EINVAL for a signal that can't be caught. */
 PL_NODISCARD enum pl_status http_loop_on_signal(struct http_loop *loop, int signo,
                                                 void (*fn)(void *user, int signo), void *user,
                                                 struct pl_error *err);
