@@ -172,25 +172,31 @@ static void put_summary(struct buf *out, const struct gguf *file)
         buf_str(out, "chat template none\n");
 }
 
-/* Beyond the container: a vocabulary and a whole model that this version runs. */
+#if defined(BENCH_HAVE_MODEL) && defined(BENCH_HAVE_TOKEN)
+/* Beyond the container: a whole model that this version runs, and the vocabulary that goes with it. */
 static enum pl_status check_model(const struct gguf *file, struct pl_error *err)
 {
-    enum pl_status status = PL_OK;
-#ifdef BENCH_HAVE_MODEL
-    status = model_check(file, err);
-#endif
-#ifdef BENCH_HAVE_TOKEN
-    if (status == PL_OK) {
-        struct token_vocab *vocab = NULL;
+    struct model_info info = {0};
+    struct token_vocab *vocab = NULL;
+    enum pl_status status = model_check(file, err);
+    if (status == PL_OK)
+        status = model_read_info(file, &info, err);
+    if (status == PL_OK)
         status = token_open(file, &vocab, err);
-        if (status == PL_OK)
-            token_close(vocab);
-    }
-#endif
-    (void)file;
-    (void)err;
+    if (status != PL_OK)
+        return status;
+    if (token_count(vocab) != (int64_t)info.n_vocab)
+        status = pl_error_set(err, PL_EFORMAT, "tensor 'token_embd.weight': %u rows for %d tokens",
+                              info.n_vocab, token_count(vocab));
+    token_close(vocab);
     return status;
 }
+#else
+static enum pl_status check_model(PL_UNUSED const struct gguf *file, PL_UNUSED struct pl_error *err)
+{
+    return PL_OK;
+}
+#endif
 
 static int print_file(const struct gguf *file)
 {
