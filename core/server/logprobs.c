@@ -46,7 +46,11 @@ static struct gguf_str name_of(const struct logprobs *lp, int32_t id)
 /* -inf has no JSON; OpenAI writes -9999.0 for "never". NAN (no value) becomes null. */
 static void write_logprob(struct json_writer *w, float logprob)
 {
-    json_f64(w, isinf(logprob) ? -9999.0 : (double)logprob);
+    char text[32]; /* a float needs 9 digits, and as a double would be written with 17 */
+    double value = isinf(logprob) ? -9999.0 : (double)logprob;
+    int n = isnan(logprob) ? snprintf(text, sizeof text, "null")
+                           : snprintf(text, sizeof text, "%.9g", value);
+    json_raw(w, text, (size_t)n);
 }
 
 static void write_chat_token(struct json_writer *w, struct gguf_str piece, float logprob)

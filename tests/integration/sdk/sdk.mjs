@@ -1,0 +1,97 @@
+// The OpenAI SDK as a client of polderd: node sdk.mjs BASE_URL. Exits 1 on the first surprise.
+import assert from "node:assert/strict";
+import OpenAI, { APIError, BadRequestError, NotFoundError } from "openai";
+
+const client = new OpenAI({ baseURL: process.argv[2], apiKey: "none", maxRetries: 0 });
+const messages = [{ role: "user", content: "Once upon a time" }];
+const model = "stories260K";
+const facts = [];
+const fact = (name, run) => facts.push([name, run]);
+
+fact("lists the model", async () => {
+  const list = await client.models.list();
+  assert.equal(list.data[0].id, model);
+  assert.equal((await client.models.retrieve(model)).id, model);
+});
+
+fact("answers a chat", async () => {
+  const answer = await client.chat.completions.create({ model, messages, max_tokens: 12, temperature: 0 });
+  assert.equal(answer.choices[0].message.role, "assistant");
+  assert.ok(answer.choices[0].message.content.includes("little"));
+  assert.equal(answer.usage.completion_tokens, 12);
+  assert.ok(answer._request_id);
+});
+
+fact("streams the same text, usage at the end", async () => {
+  const request = { model, messages, max_completion_tokens: 40, temperature: 0 };
+  const whole = await client.chat.completions.create(request);
+  const stream = await client.chat.completions.create({
+    ...request, stream: true, stream_options: { include_usage: true } });
+  let text = "", usage = null, finish = null;
+  for await (const chunk of stream) {
+    text += chunk.choices[0]?.delta?.content ?? "";
+    finish = chunk.choices[0]?.finish_reason ?? finish;
+    usage = chunk.usage ?? usage;
+  }
+  assert.equal(text, whole.choices[0].message.content);
+  assert.equal(finish, "length");
+  assert.equal(usage.total_tokens, whole.usage.total_tokens);
+});
+
+fact("runs the stream helper", async () => {
+  const runner = client.chat.completions.stream({ model, messages, max_tokens: 8, temperature: 0 });
+  const final = await runner.finalChatCompletion();
+  assert.equal(final.choices[0].finish_reason, "length");
+  assert.ok(final.choices[0].message.content.length > 0);
+});
+
+fact("gives log probabilities", async () => {
+  const answer = await client.chat.completions.create({
+    model, messages, max_tokens: 3, temperature: 0, logprobs: true, top_logprobs: 2 });
+  assert.equal(answer.choices[0].logprobs.content.length, 3);
+  assert.equal(answer.choices[0].logprobs.content[0].top_logprobs.length, 2);
+});
+
+fact("completes texts, echoes and scores them", async () => {
+  const answer = await client.completions.create({
+    model, prompt: ["Once upon", "The dog"], max_tokens: 1, echo: true, logprobs: 1, temperature: 0 });
+  assert.equal(answer.choices.length, 2);
+  assert.ok(answer.choices[0].text.startsWith("Once upon"));
+  assert.equal(answer.choices[1].logprobs.token_logprobs[0], null);
+});
+
+fact("aborts a stream", async () => {
+  const stream = await client.chat.completions.create({ model, messages, max_tokens: 400, stream: true });
+  for await (const chunk of stream) {
+    assert.ok(chunk.id);
+    break;
+  }
+  stream.controller.abort();
+});
+
+fact("throws the SDK's own errors", async () => {
+  await assert.rejects(client.chat.completions.create({ model: "nope", messages }), (error) =>
+    error instanceof NotFoundError && error.code === "model_not_found" && error.param === "model");
+  await assert.rejects(client.chat.completions.create({ model, messages, temperature: 9 }), (error) =>
+    error instanceof BadRequestError && error.param === "temperature" && error.type === "invalid_request_error");
+  await assert.rejects(client.chat.completions.create({ model, messages: [] }), APIError);
+});
+
+fact("serves many at once", async () => {
+  const request = { model, messages, max_tokens: 30, temperature: 0 };
+  const answers = await Promise.all(Array.from({ length: 32 }, () => client.chat.completions.create(request)));
+  assert.equal(new Set(answers.map((answer) => answer.choices[0].message.content)).size, 1);
+});
+
+let failed = 0;
+for (const [index, [name, run]] of facts.entries()) {
+  try {
+    await run();
+    console.log(`ok ${index + 1} - ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`not ok ${index + 1} - ${name}\n${error.stack}`);
+  }
+}
+console.log(`1..${facts.length}`);
+process.exit(failed === 0 ? 0 : 1);
