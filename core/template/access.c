@@ -48,7 +48,9 @@ static struct template_value *number_attribute(struct eval *ev, struct template_
 {
     bool is_float = number->kind == VALUE_FLOAT;
     if (is(name, n, "real") || (!is_float && is(name, n, "numerator")))
-        return number;
+        return number->kind == VALUE_BOOL
+                   ? template_check(ev, template_int(ev->values, number->u.boolean))
+                   : number;
     if (is(name, n, "imag"))
         return template_check(ev, is_float ? template_float(ev->values, 0)
                                            : template_int(ev->values, 0));

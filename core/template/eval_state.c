@@ -100,7 +100,11 @@ void *template_alloc(struct eval *ev, size_t n, size_t elem_bytes)
 {
     if (ev->status != PL_OK)
         return NULL;
-    void *p = arena_array(&ev->values->arena, n, elem_bytes);
+    const struct arena *arena = &ev->values->arena;
+    size_t bytes = 0;
+    if (!pl_mul_size(n, elem_bytes, &bytes) || bytes > arena->budget_bytes - arena->used_bytes)
+        return template_fail_limit(ev, "too much memory used");
+    void *p = arena_zalloc(&ev->values->arena, bytes);
     return p != NULL ? p : template_fail_nomem(ev);
 }
 

@@ -54,7 +54,7 @@ static bool put_json_string(struct eval *ev, const struct json_style *style, con
         uint32_t code = template_char_code(s + at, n - at, &bytes);
         const char *escape = short_escape(code);
         bool coded = code < 0x20 || (style->ascii && code > 0x7E && code != TEMPLATE_NO_CODE);
-        if (escape == NULL && (!coded || (code == 0x7F && style->ascii)))
+        if (escape == NULL && !coded)
             continue;
         if (!template_put(ev, s + start, at - start) ||
             !(escape != NULL ? template_put_text(ev, escape) : put_unicode_escape(ev, code)))

@@ -90,7 +90,7 @@ static struct node *parse_set(struct parser *p, int line)
 
 static bool parse_loop_body(struct parser *p, struct node *node)
 {
-    static const char *const ends[END_NAMES_MAX] = {"endfor", "else"};
+    static const char *const ends[END_NAMES_MAX] = {"else", "endfor"};
     p->loops++;
     bool ok = parse_body(p, ends, &node->u.loop.body);
     p->loops--;
@@ -430,7 +430,10 @@ static bool parse_list(struct parser *p, const char *const ends[END_NAMES_MAX], 
     }
     if (ends == NULL)
         return true;
-    template_parse_fail(p, p->token->line, "unexpected end of template, expected '%s'", ends[0]);
+    size_t last = 0;
+    while (last + 1 < END_NAMES_MAX && ends[last + 1] != NULL)
+        last++;
+    template_parse_fail(p, p->token->line, "unexpected end of template, expected '%s'", ends[last]);
     return false;
 }
 

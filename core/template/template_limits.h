@@ -29,8 +29,9 @@
  * 10,000 messages takes about 1 million */
 #define TEMPLATE_STEPS_MAX 32000000u
 
-/* values of one render and its input: 100 times a context of 1 million tokens, in bytes */
-#define TEMPLATE_VALUES_BYTES_MAX ((size_t)512 << 20)
+/* values of one render and its input: 50 times the text of a context of 1 million tokens. A turn of a
+ * for statement takes about 150 bytes of it */
+#define TEMPLATE_VALUES_BYTES_MAX ((size_t)256 << 20)
 
 /* rendered text, and the longest string built on the way: 16 bytes for each of 4 million tokens */
 #define TEMPLATE_OUTPUT_BYTES_MAX ((size_t)64 << 20)

@@ -68,7 +68,7 @@ f(1) | s() | n() | d() | 1 + 'a' | 'a' + 1 | [1] + 'a' | [1] + (2,) | {} + {} | 
 9223372036854775807 | -9223372036854775807 - 1 | 1_000_000 | 0xff | 0b101 | 0o17 | 1_0.5_0 | 1e3 | 1.5e-3 | 00 | 2 if 1 else 3 if 0 else 4 | 10 - 2 - 3 | 2 ** 3 ** 2 | -2 ** 2 | 100 // 7 // 2 | 1 - -1 | 'a' ~ 'b' * 2 | 1 + 1 ~ 2 | 1 ~ 1 + 1 | not 1 == 2 | 1 == 1 == 1 | (1 < 2) < 3 | l|first + 1 | -neg|abs | 2 * l|length | users[0]['name'][0]|lower ~ '!'
 [1,2,3,]|length | {'a':1,}|length | (1,2,)|length | [x for x in l] | lambda | 1 + | (1 | [1, | {'a' | 'abc | 1 ? 2 | a.b. | a[ | a|  | a is | | x y | 1 2
 l|map('string')|map('upper')|join('+') | users|map(attribute='name')|map('lower')|sort|join(' ') | [[1, 2], [3]]|map('sum')|list | [[3, 1], [2]]|map('sort')|list | ['a', 'b']|map('indent', 2, true)|list | l|map('default', 5)|list | {'a': 1}.items()|map('join', '=')|list | {'a': 1}|items|list | missing|items|list | l|items|list | [missing]|map('default', 'q')|list | [' a ']|map('trim')|list | ['a']|map('tojson')|list
-loop | caller | self | varargs | super() | "a\"b" | 'a\'b' | "tab\there" | 'nl\nx' | '\x41\u0042\101' | '\q' | "\
+loop | caller | varargs | super() | "a\"b" | 'a\'b' | "tab\there" | 'nl\nx' | '\x41\u0042\101' | '\q' | "\
 " | 'a
 b' | '\u00e9' | '\ud83d\ude00'|length > 0 | '{{' | '%}' | "#}" | '\N{DASH}' | '\'
 """.strip("\n")
