@@ -22,11 +22,11 @@ void *cpu_alloc(struct pl_device *device, size_t n, size_t size)
 /* Small buffers from the heap. */
 static bool take_heap(struct pl_buffer *buffer)
 {
-    size_t bytes = pl_align_up((size_t)buffer->bytes, CPU_ALIGN);
-    buffer->data = aligned_alloc(CPU_ALIGN, bytes);
-    if (buffer->data != NULL)
-        memset(buffer->data, 0, bytes);
-    return buffer->data != NULL;
+    buffer->heap = calloc(1, (size_t)buffer->bytes + CPU_ALIGN);
+    if (buffer->heap == NULL)
+        return false;
+    buffer->data = buffer->heap + (-(uintptr_t)buffer->heap & (CPU_ALIGN - 1));
+    return true;
 }
 
 /* Large ones from the system, so that they start on a huge page. */
@@ -102,7 +102,7 @@ void cpu_buffer_free(struct pl_buffer *buffer)
         if (buffer->mapped_bytes > 0)
             munmap(buffer->data, buffer->mapped_bytes);
         else
-            free(buffer->data);
+            free(buffer->heap);
     }
     free(buffer);
 }

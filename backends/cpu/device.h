@@ -45,6 +45,7 @@ struct pl_device {
 struct pl_buffer {
     struct pl_device *device;
     uint8_t *data;
+    uint8_t *heap;         /* what to free; NULL for pages and imported memory */
     uint64_t bytes;        /* as asked for */
     uint64_t mapped_bytes; /* of mmap; 0 for imported memory */
     bool read_only;

@@ -13,7 +13,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +34,7 @@ struct pool {
     uint32_t spin_us;
     uint32_t n_started; /* threads to join */
     struct pool_thread *threads;
+    void *memory; /* what to free: the pool starts at a cache line in it */
     _Alignas(CACHE_LINE) _Atomic uint32_t job;
     _Atomic uint32_t quit;
     _Alignas(CACHE_LINE) _Atomic uint32_t generation;
@@ -198,14 +198,16 @@ enum pl_status pool_new(const struct pool_options *options, struct pool **ret, s
     if (options->n_threads < 1 || options->n_threads > POOL_THREADS_MAX)
         return pl_error_set(err, PL_EINVAL, "cpu: %u threads, allowed 1 to %d", options->n_threads,
                             POOL_THREADS_MAX);
-    struct pool *pool = aligned_alloc(CACHE_LINE, pl_align_up(sizeof *pool, CACHE_LINE));
+    uint8_t *memory = calloc(1, sizeof(struct pool) + CACHE_LINE);
     struct pool_thread *threads = calloc(options->n_threads, sizeof *threads);
-    if (pool == NULL || threads == NULL) {
-        free(pool);
+    if (memory == NULL || threads == NULL) {
+        free(memory);
         free(threads);
         return pl_error_set(err, PL_ENOMEM, "cpu: no memory for %u threads", options->n_threads);
     }
-    memset(pool, 0, sizeof *pool);
+    void *aligned = memory + (-(uintptr_t)memory & (CACHE_LINE - 1));
+    struct pool *pool = aligned;
+    pool->memory = memory;
     pool->threads = threads;
     pool->n_threads = options->n_threads;
     pool->spin_us = options->spin_us;
@@ -229,7 +231,7 @@ void pool_free(struct pool *pool)
     for (uint32_t i = 1; i <= pool->n_started; i++)
         pthread_join(pool->threads[i].thread, NULL);
     free(pool->threads);
-    free(pool);
+    free(pool->memory);
 }
 
 uint32_t pool_threads(const struct pool *pool)

@@ -92,9 +92,11 @@ static void make_rows(struct rig *rig, const struct op_case *c, int32_t *ret_out
         if ((c->extras & EXTRA_BIAS) != 0)
             op->in[2] = rig_vector(rig, width);
         break;
-    case PL_OP_GLU: op->in[1] = rig_act(rig, PL_ROWS_TOKENS, c->rows, c->cols); /* fall through */
+    case PL_OP_GLU:
     case PL_OP_ACT:
         op->p.glu = (struct pl_glu_params){.act = c->act, .alpha = 1.702F, .limit = 1.5F};
+        if (c->opcode == PL_OP_GLU)
+            op->in[1] = rig_act(rig, PL_ROWS_TOKENS, c->rows, c->cols);
         break;
     case PL_OP_ADD:
     case PL_OP_MUL:
