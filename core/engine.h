@@ -12,6 +12,8 @@
  * engine thread: they must not block, and may call engine_cancel.
  * Errors: at submit (nothing is kept then): PL_EINVAL naming the parameter, PL_ELIMIT for a prompt that
  * can't fit, PL_EBUSY when the queue is full, PL_ECLOSED while draining. Later ones arrive as FINISH.
+ * Same text: tokens depend on prompt, parameters and seed only, whatever else runs, however the prompt was
+ * cut into chunks, and after a preemption (on a backend whose rows do not depend on the batch: the CPU).
  * Limits: ENGINE_*_MAX.  Source: ours; scheduling after vLLM's token budget, paging after Kwon et al. 2023.
  */
 #ifndef ENGINE_H
@@ -45,9 +47,9 @@ struct engine_options {
     enum engine_kv_type kv_type;
     uint32_t ctx_tokens; /* longest sequence; 0 = the model's, at most what kv_tokens holds */
     uint32_t kv_tokens;  /* tokens of all sequences together; 0 = sized from memory */
-    uint32_t seqs_max;   /* sequences in one step; 0 = 64 */
+    uint32_t seqs_max;   /* sequences in one step, at most rows_max; 0 = 64 */
     uint32_t rows_max;   /* token budget of a step; 0 = 512 */
-    uint32_t queue_max;  /* requests waiting; 0 = 512 */
+    uint32_t queue_max;  /* requests waiting, besides the seqs_max that may run; 0 = 512 */
     /* Progress of loading in [0, 1], on the opening thread; may be NULL. Return false to give up. */
     bool (*on_progress)(void *user, double fraction);
     void *user;
@@ -112,7 +114,8 @@ struct engine_logprob {
 
 enum engine_event_kind {
     ENGINE_EVENT_PROMPT, /* prompt logprobs of one position, where asked: before the first TOKEN */
-    ENGINE_EVENT_TOKEN,  /* one generated token */
+    ENGINE_EVENT_TOKEN, /* one generated token; not the end-of-generation token that stops a text, which
+                          * counts in output_tokens only */
     ENGINE_EVENT_FINISH, /* the last event of a request */
 };
 
@@ -127,9 +130,10 @@ struct engine_event {
     const struct engine_logprob *top; /* alternatives, best first, n_top as asked */
     uint32_t n_top;
     enum engine_finish finish; /* FINISH */
-    const char *stop;          /* FINISH by a stop string: that string, else NULL */
-    enum pl_status status;     /* FINISH by error */
-    const char *message;       /* FINISH by error: one line */
+    const char *stop; /* FINISH by a stop string: that string, else NULL. The first one complete in
+                       * the text, the longest of several that end there; it is not part of the text */
+    enum pl_status status;                                /* FINISH by error */
+    const char *message;                                  /* FINISH by error: one line */
     uint32_t prompt_tokens, cached_tokens, output_tokens; /* FINISH */
 };
 
@@ -168,7 +172,7 @@ void engine_drain(struct engine *engine);
 
 /* A snapshot, taken without waiting for the engine thread. Counters since open. */
 struct engine_stats {
-    uint32_t running, waiting; /* requests */
+    uint32_t running, waiting; /* requests; waiting: preempted ones too */
     uint32_t blocks_used, blocks_total;
     uint64_t prompt_tokens, generated_tokens, steps;
     uint64_t finished[4]; /* by enum engine_finish */
