@@ -326,7 +326,7 @@ static struct template_value *slice_range(struct eval *ev, const struct template
 static struct template_value *slice_list(struct eval *ev, const struct template_value *list,
                                          const struct slice *slice)
 {
-    struct template_value **items = template_alloc(ev, slice->n, sizeof *items);
+    struct template_value **items = template_alloc(ev, slice->n, sizeof(void *));
     if (items == NULL || !template_step(ev, slice->n / 16))
         return NULL;
     for (size_t i = 0; i < slice->n; i++)

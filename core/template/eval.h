@@ -197,7 +197,7 @@ PL_NODISCARD bool template_eval_args(struct eval *ev, const struct argument *arg
                                      struct call_args *ret);
 struct template_value *template_call(struct eval *ev, struct template_value *callee,
                                      const struct call_args *args);
-struct template_value *template_apply_filter(struct eval *ev, const struct node *filter,
+struct template_value *template_apply_filter(struct eval *ev, const struct node *node,
                                              struct template_value *operand);
 /* Renders a for statement; recursive calls come here too. */
 PL_NODISCARD enum flow template_run_loop(struct eval *ev, const struct node *node,

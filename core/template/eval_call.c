@@ -28,11 +28,12 @@ static bool grow_items(struct eval *ev, struct collector *to)
 {
     if ((to->n & (to->n - 1)) != 0 || (to->n > 0 && to->n < 4))
         return true; /* room is 4, 4, 8, 16, ... */
-    struct template_value **items = template_alloc(ev, PL_MAX(to->n * 2, (size_t)4), sizeof *items);
+    struct template_value **items =
+        template_alloc(ev, PL_MAX(to->n * 2, (size_t)4), sizeof(void *));
     if (items == NULL)
         return false;
     if (to->n > 0)
-        memcpy(items, to->items, to->n * sizeof *items);
+        memcpy(items, to->items, to->n * sizeof(void *));
     to->items = items;
     return true;
 }

@@ -7,7 +7,7 @@
 
 static struct template_value *eval_items(struct eval *ev, const struct node *node)
 {
-    struct template_value **items = template_alloc(ev, node->u.list.n, sizeof *items);
+    struct template_value **items = template_alloc(ev, node->u.list.n, sizeof(void *));
     if (items == NULL)
         return NULL;
     size_t n = 0;

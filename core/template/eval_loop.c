@@ -58,7 +58,7 @@ static bool peek(struct eval *ev, struct loop *loop)
 /* Reads what is left through the test, so that its number is known. */
 static bool read_all(struct eval *ev, struct loop *loop)
 {
-    struct template_value **items = template_alloc(ev, loop->n - loop->pos, sizeof *items);
+    struct template_value **items = template_alloc(ev, loop->n - loop->pos, sizeof(void *));
     size_t n = 0;
     if (items == NULL)
         return false;

@@ -206,13 +206,13 @@ static struct template_value *add_lists(struct eval *ev, const struct template_v
                                         const struct template_value *b)
 {
     size_t n = a->u.list.n + b->u.list.n;
-    struct template_value **items = template_alloc(ev, n, sizeof(struct template_value *));
+    struct template_value **items = template_alloc(ev, n, sizeof(void *));
     if (items == NULL || !template_step(ev, n / 16))
         return NULL;
     if (a->u.list.n > 0)
-        memcpy(items, a->u.list.items, a->u.list.n * sizeof(struct template_value *));
+        memcpy(items, a->u.list.items, a->u.list.n * sizeof(void *));
     if (b->u.list.n > 0)
-        memcpy(items + a->u.list.n, b->u.list.items, b->u.list.n * sizeof(struct template_value *));
+        memcpy(items + a->u.list.n, b->u.list.items, b->u.list.n * sizeof(void *));
     struct template_value *list = template_check(ev, template_list_of(ev->values, items, n));
     if (list != NULL)
         list->kind = a->kind;
@@ -225,7 +225,7 @@ static struct template_value *repeat_list(struct eval *ev, const struct template
     size_t n = 0;
     if (!pl_mul_size(list->u.list.n, times, &n))
         return template_fail_limit(ev, "too many items");
-    struct template_value **items = template_alloc(ev, n, sizeof *items);
+    struct template_value **items = template_alloc(ev, n, sizeof(void *));
     if (items == NULL || !template_step(ev, n / 16))
         return NULL;
     for (size_t i = 0; i < n; i++)

@@ -325,7 +325,7 @@ static struct template_value *make_reverse(struct eval *ev, struct template_valu
     struct seq seq;
     if (!template_iterate(ev, source, &seq))
         return NULL;
-    struct template_value **items = template_alloc(ev, seq.n, sizeof *items);
+    struct template_value **items = template_alloc(ev, seq.n, sizeof(void *));
     if (items == NULL)
         return NULL;
     for (size_t i = 0; i < seq.n; i++)

@@ -80,7 +80,7 @@ static struct template_value *filter_join(struct eval *ev, struct template_value
         return NULL;
     struct template_value **items = seq.items;
     if (path != NULL && path->kind != VALUE_NONE) {
-        items = template_alloc(ev, seq.n, sizeof *items);
+        items = template_alloc(ev, seq.n, sizeof(void *));
         for (size_t i = 0; items != NULL && i < seq.n; i++)
             if ((items[i] = template_path_get(ev, seq.items[i], path, NULL)) == NULL)
                 return NULL;
@@ -129,8 +129,8 @@ static struct template_value *filter_sort(struct eval *ev, struct template_value
     struct seq seq;
     if (!template_iterate(ev, self, &seq))
         return NULL;
-    struct template_value **items = template_alloc(ev, seq.n, sizeof *items);
-    struct template_value **keys = template_alloc(ev, seq.n, sizeof *keys);
+    struct template_value **items = template_alloc(ev, seq.n, sizeof(void *));
+    struct template_value **keys = template_alloc(ev, seq.n, sizeof(void *));
     if (items == NULL || keys == NULL)
         return NULL;
     for (size_t i = 0; i < seq.n; i++) {
@@ -159,8 +159,8 @@ static struct template_value *filter_dictsort(struct eval *ev, struct template_v
     if (self->kind != VALUE_DICT)
         return template_fail_type(ev, "dictsort: not a mapping", self);
     const struct dict *dict = self->u.dict;
-    struct template_value **items = template_alloc(ev, dict->n, sizeof *items);
-    struct template_value **keys = template_alloc(ev, dict->n, sizeof *keys);
+    struct template_value **items = template_alloc(ev, dict->n, sizeof(void *));
+    struct template_value **keys = template_alloc(ev, dict->n, sizeof(void *));
     for (size_t i = 0; items != NULL && keys != NULL && i < dict->n; i++) {
         const struct dict_entry *entry = &dict->entries[i];
         items[i] = template_check(ev, template_pair(ev->values, entry->key, entry->item));
@@ -258,8 +258,8 @@ static struct template_value *filter_groupby(struct eval *ev, struct template_va
     struct seq seq;
     if (groups == NULL || !template_iterate(ev, self, &seq))
         return NULL;
-    struct template_value **items = template_alloc(ev, seq.n, sizeof *items);
-    struct template_value **keys = template_alloc(ev, seq.n, sizeof *keys);
+    struct template_value **items = template_alloc(ev, seq.n, sizeof(void *));
+    struct template_value **keys = template_alloc(ev, seq.n, sizeof(void *));
     for (size_t i = 0; items != NULL && keys != NULL && i < seq.n; i++) {
         items[i] = seq.items[i];
         if ((keys[i] = group_key(ev, items[i], args, case_sensitive)) == NULL)

@@ -42,7 +42,7 @@ static bool number_text(const struct template_value *text, char ret[NUMBER_TEXT_
         unsigned digit = template_code_decimal(code);
         if ((code >= 0x80 && digit > 9) || code == 0 || len + 1 >= NUMBER_TEXT_MAX)
             return false;
-        ret[len++] = digit <= 9 ? (char)('0' + digit) : (char)code;
+        ret[len++] = (char)(digit <= 9 ? '0' + digit : code);
     }
     ret[len] = '\0';
     return len > 0;
@@ -61,7 +61,7 @@ static int read_int(const char *s, unsigned base, int64_t *ret)
 {
     bool negative = *s == '-';
     s += *s == '-' || *s == '+';
-    char prefix = base == 2 ? 'b' : base == 8 ? 'o' : base == 16 ? 'x' : '\0';
+    char prefix = (char)(base == 2 ? 'b' : base == 8 ? 'o' : base == 16 ? 'x' : '\0');
     if (prefix != '\0' && s[0] == '0' && (s[1] | 0x20) == prefix)
         s += 2;
     int64_t value = 0;
@@ -255,8 +255,8 @@ static bool put_pretty(struct eval *ev, const struct template_value *value)
     if (value->kind != VALUE_DICT || value->u.dict->n < 2)
         return template_put_repr(ev, value);
     const struct dict *dict = value->u.dict;
-    struct template_value **pairs = template_alloc(ev, dict->n, sizeof *pairs);
-    struct template_value **keys = template_alloc(ev, dict->n, sizeof *keys);
+    struct template_value **pairs = template_alloc(ev, dict->n, sizeof(void *));
+    struct template_value **keys = template_alloc(ev, dict->n, sizeof(void *));
     if (pairs == NULL || keys == NULL || !template_enter(ev))
         return false;
     for (size_t i = 0; i < dict->n; i++) {

@@ -196,13 +196,16 @@ static struct template_value *filter_truncate(struct eval *ev, struct template_v
     if (args->bound[3] != NULL && args->bound[3]->kind != VALUE_NONE &&
         !template_arg_int(ev, args, 3, &leeway))
         return NULL;
-    if (self->kind != VALUE_STRING)
-        return template_fail_type(ev, "truncate: not a string", self);
     int64_t end_chars = (int64_t)end->u.string.chars;
     if (length < end_chars || leeway < 0)
         return template_fail(ev, "truncate: length or leeway too small");
-    if ((int64_t)self->u.string.chars - leeway <= length)
+    size_t chars = 0;
+    if (!template_length(ev, self, &chars))
+        return NULL;
+    if ((int64_t)chars - leeway <= length)
         return self;
+    if (self->kind != VALUE_STRING)
+        return template_fail_type(ev, "truncate: not a string", self);
     struct template_value *text = cut(ev, self, length - end_chars);
     if (text != NULL && !template_arg_truth(args, 1, false)) {
         const char *space = memrchr(TEXT(text), ' ', BYTES(text));

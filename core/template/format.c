@@ -42,7 +42,7 @@ static bool put_string(struct eval *ev, const struct format_spec *spec,
         chars++;
     }
     return put_padded(ev, spec, chars, text->u.string.text, n,
-                      spec->align != 0 ? spec->align : '<');
+                      (char)(spec->align != 0 ? spec->align : '<'));
 }
 
 static void set_sign(const struct format_spec *spec, bool negative, struct number_parts *parts)
@@ -73,7 +73,7 @@ static bool put_number(struct eval *ev, const struct format_spec *spec,
     size_t groups = spec->group != 0 && parts->whole_n > 0 ? (parts->whole_n - 1) / size : 0;
     size_t chars = parts->prefix_n + parts->text_n + groups;
     size_t room = spec->width > (int64_t)chars ? (size_t)spec->width - chars : 0;
-    char align = spec->align != 0 ? spec->align : '>';
+    char align = (char)(spec->align != 0 ? spec->align : '>');
     size_t before = align == '>' ? room : align == '^' ? room / 2 : 0;
     size_t inside = align == '=' ? room : 0;
     return template_put_fill(ev, spec->fill, spec->fill_n, before) &&
@@ -174,7 +174,7 @@ bool template_put_formatted(struct eval *ev, const struct format_spec *spec,
             char bytes[UTF8_MAX_BYTES];
             if (i >= 0 && i <= 0x10FFFF)
                 return put_padded(ev, spec, 1, bytes, utf8_encode((uint32_t)i, bytes),
-                                  spec->align != 0 ? spec->align : '<');
+                                  (char)(spec->align != 0 ? spec->align : '<'));
         } else if (spec->type == 0 || strchr("dboxXn", spec->type) != NULL) {
             return put_int(ev, spec, i);
         }

@@ -107,7 +107,7 @@ static bool put_conversion(struct eval *ev, const struct percent *p, struct form
         spec->fill[0] = '0';
         spec->align = '=';
     }
-    spec->type = type == 'i' || type == 'u' ? 'd' : type;
+    spec->type = (char)(type == 'i' || type == 'u' ? 'd' : type);
     if (strchr("eEfFgG", type) != NULL)
         return template_put_formatted(ev, spec, value);
     if (value->kind == VALUE_FLOAT) {
@@ -155,7 +155,7 @@ static bool put_field(struct eval *ev, struct percent *p)
     }
     while (p->at < p->n && strchr("hlL", p->s[p->at]) != NULL && p->s[p->at] != '\0')
         p->at++;
-    char type = p->at < p->n ? p->s[p->at++] : '\0';
+    char type = (char)(p->at < p->n ? p->s[p->at++] : '\0');
     if (type == '%')
         return template_put_char(ev, '%');
     if (type == '\0' || strchr("sradiuoxXeEfFgGc", type) == NULL) {

@@ -177,7 +177,7 @@ static bool put_replacement(struct eval *ev, struct braces *b, const char *s, si
     if (value == NULL)
         return false;
     if (at < n && s[at] == '!') {
-        char conversion = at + 1 < n ? s[at + 1] : '\0';
+        char conversion = (char)(at + 1 < n ? s[at + 1] : '\0');
         at += 2;
         if ((at < n && s[at] != ':') || conversion == '\0' || strchr("rsa", conversion) == NULL) {
             template_fail(ev, "format: malformed conversion");

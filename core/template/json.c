@@ -114,8 +114,8 @@ static bool put_json_key(struct eval *ev, const struct json_style *style,
 /* Entries in the order of their keys. */
 static struct template_value **sorted_items(struct eval *ev, const struct dict *dict)
 {
-    struct template_value **pairs = template_alloc(ev, dict->n, sizeof *pairs);
-    struct template_value **keys = template_alloc(ev, dict->n, sizeof *keys);
+    struct template_value **pairs = template_alloc(ev, dict->n, sizeof(void *));
+    struct template_value **keys = template_alloc(ev, dict->n, sizeof(void *));
     if (pairs == NULL || keys == NULL)
         return NULL;
     for (size_t i = 0; i < dict->n; i++) {

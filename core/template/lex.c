@@ -160,7 +160,7 @@ static bool lex_raw(struct lexer *lex)
         if (!starts(lex, i, "{%"))
             continue;
         size_t at = i + 2;
-        char sign = at < lex->n ? lex->s[at] : 0;
+        char sign = (char)(at < lex->n ? lex->s[at] : 0);
         if (sign == '-' || sign == '+')
             at++;
         else
@@ -436,7 +436,7 @@ static bool balance(struct lexer *lex, char c)
                                        "template: line %d: too many open brackets", lex->line);
             return false;
         }
-        lex->open[lex->open_n++] = c == '(' ? ')' : c == '[' ? ']' : '}';
+        lex->open[lex->open_n++] = (char)(c == '(' ? ')' : c == '[' ? ']' : '}');
         return true;
     }
     if (c != ')' && c != ']' && c != '}')
@@ -533,7 +533,7 @@ static bool lex_piece(struct lexer *lex)
         return ok;
     }
     char type = lex->s[tag + 1];
-    char sign = tag + 2 < lex->n ? lex->s[tag + 2] : 0;
+    char sign = (char)(tag + 2 < lex->n ? lex->s[tag + 2] : 0);
     if (sign != '-' && sign != '+')
         sign = 0;
     if (!emit_data(lex, start, strip_before(lex, start, tag, sign, type == '{')))

@@ -141,12 +141,12 @@ static bool put_field(struct eval *ev, const struct field *field, char flag)
     if (field->width == 0) {
         for (size_t i = 0; i < field->text_n; i++) {
             char c = field->text[i];
-            if (!template_put_char(ev, flag == '^' ? (char)toupper((unsigned char)c) : c))
+            if (!template_put_char(ev, (char)(flag == '^' ? toupper((unsigned char)c) : c)))
                 return false;
         }
         return true;
     }
-    char pad = flag == '_' ? ' ' : flag == '0' ? '0' : field->pad;
+    char pad = (char)(flag == '_' ? ' ' : flag == '0' ? '0' : field->pad);
     int width = flag == '-' ? 1 : field->width;
     int n = pad == '0' ? snprintf(text, sizeof text, "%0*lld", width, field->number)
                        : snprintf(text, sizeof text, "%*lld", width, field->number);
@@ -162,7 +162,8 @@ static bool put_format(struct eval *ev, const struct tm *tm, const char *format,
             continue;
         }
         size_t start = i++;
-        char flag = strchr("-_0^", format[i]) != NULL && i + 1 < n ? format[i++] : '\0';
+        bool flagged = strchr("-_0^", format[i]) != NULL && i + 1 < n;
+        char flag = (char)(flagged ? format[i++] : '\0');
         const char *longer = composed(format[i]);
         struct field field;
         bool ok = false;

@@ -279,8 +279,9 @@ bool template_put_repr(struct eval *ev, const struct template_value *value)
     if (value->kind == VALUE_UNDEFINED)
         return template_put_text(ev, "Undefined");
     if (value->kind == VALUE_STRING) {
-        bool ok = put_repr_string(ev, value->u.string.text, value->u.string.bytes);
-        return ok;
+        bool ok = !value->safe || template_put_text(ev, "Markup(");
+        ok = ok && put_repr_string(ev, value->u.string.text, value->u.string.bytes);
+        return ok && (!value->safe || template_put_char(ev, ')'));
     }
     if (value->kind <= VALUE_FLOAT)
         return template_put_str(ev, value);

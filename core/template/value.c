@@ -140,11 +140,11 @@ bool template_list_add(struct template_values *values, struct template_value *li
         return false;
     if (list->u.list.n == list->u.list.capacity) {
         size_t capacity = PL_MAX(list->u.list.capacity * 2, (size_t)4);
-        struct template_value **items = arena_array(&values->arena, capacity, sizeof *items);
+        struct template_value **items = arena_array(&values->arena, capacity, sizeof(void *));
         if (items == NULL)
             return false;
         if (list->u.list.n > 0)
-            memcpy(items, list->u.list.items, list->u.list.n * sizeof *items);
+            memcpy(items, list->u.list.items, list->u.list.n * sizeof(void *));
         list->u.list.items = items;
         list->u.list.capacity = capacity;
     }
@@ -167,11 +167,11 @@ struct template_value *template_tuple(struct template_values *values,
                                       struct template_value *const *items, size_t n)
 {
     struct template_value *tuple = template_value_new(values, VALUE_TUPLE);
-    struct template_value **copy = arena_array(&values->arena, n, sizeof(struct template_value *));
+    struct template_value **copy = arena_array(&values->arena, n, sizeof(void *));
     if (tuple == NULL || copy == NULL)
         return NULL;
     if (n > 0)
-        memcpy(copy, items, n * sizeof *copy);
+        memcpy(copy, items, n * sizeof(void *));
     tuple->u.list.items = copy;
     tuple->u.list.n = tuple->u.list.capacity = n;
     return tuple;

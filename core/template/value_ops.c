@@ -376,7 +376,7 @@ struct template_value *template_range_at(struct eval *ev, const struct template_
 
 static bool iterate_string(struct eval *ev, const struct template_value *string, struct seq *ret)
 {
-    struct template_value **items = template_alloc(ev, string->u.string.chars, sizeof *items);
+    struct template_value **items = template_alloc(ev, string->u.string.chars, sizeof(void *));
     if (items == NULL)
         return false;
     size_t n = 0;
@@ -394,7 +394,7 @@ static bool iterate_string(struct eval *ev, const struct template_value *string,
 static bool iterate_dict(struct eval *ev, const struct dict *dict, enum view_kind view,
                          struct seq *ret)
 {
-    struct template_value **items = template_alloc(ev, dict->n, sizeof *items);
+    struct template_value **items = template_alloc(ev, dict->n, sizeof(void *));
     if (items == NULL)
         return false;
     for (size_t i = 0; i < dict->n; i++) {
@@ -413,7 +413,7 @@ static bool iterate_dict(struct eval *ev, const struct dict *dict, enum view_kin
 static bool iterate_range(struct eval *ev, const struct template_value *range, struct seq *ret)
 {
     size_t n = range->u.range.n;
-    struct template_value **items = template_alloc(ev, n, sizeof *items);
+    struct template_value **items = template_alloc(ev, n, sizeof(void *));
     if (items == NULL)
         return false;
     for (size_t i = 0; i < n; i++)
