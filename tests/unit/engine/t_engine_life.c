@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client.h"
 #include "fake.h"
@@ -461,7 +460,9 @@ static void closing_cancels_what_runs_and_what_waits(void **state)
 {
     (void)state;
     static struct client c[20];
-    struct engine *engine = open_engine((struct engine_options){.seqs_max = 4, .rows_max = 16});
+    static struct client late;
+    struct engine *engine =
+        open_engine((struct engine_options){.seqs_max = 4, .rows_max = 16, .queue_max = 16});
     fake_allow(20);
     for (int i = 0; i < 20; i++) {
         client_init(&c[i]);
@@ -470,7 +471,12 @@ static void closing_cancels_what_runs_and_what_waits(void **state)
     fake_await_steps(21);
     pthread_t closer;
     assert_int_equal(pthread_create(&closer, NULL, close_engine, engine), 0);
-    usleep(20000); /* the thread waits for the step now */
+    enum pl_status status = PL_EBUSY; /* it is full until it closes */
+    client_init(&late);
+    while (status == PL_EBUSY)
+        status = client_submit(&late, engine, request_of(1, 1), NULL);
+    assert_int_equal(status, PL_ECLOSED);
+    client_deinit(&late);
     fake_gate(true);
     pthread_join(closer, NULL);
     for (int i = 0; i < 20; i++) {
