@@ -7,3 +7,9 @@ foreach(subject blocks ops attn device)
                 "${CMAKE_SOURCE_DIR}/backends/cpu/backend.c"
         LIBS pl_cpu -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
 endforeach()
+if(PL_DEV AND NOT PL_SANITIZE)
+    add_test(NAME kernel.cpu_aarch64 COMMAND "${here}/aarch64.sh" "${CMAKE_SOURCE_DIR}"
+        "${CMAKE_BINARY_DIR}/aarch64")
+    set_tests_properties(kernel.cpu_aarch64 PROPERTIES LABELS "kernel;slow" TIMEOUT 600
+        SKIP_RETURN_CODE 77 ENVIRONMENT "PL_SHARED=${PL_SHARED}")
+endif()
