@@ -73,9 +73,9 @@ LINEAR_INLINE __m256i dot_s8(__m256i sum, __m256i w, __m256i x)
 #define TILE_HALVES(name, body, arg, R)                                                            \
     static void name##_##R(float *out, const struct linear_tile *t)                                \
     {                                                                                              \
-        for (int p = 0; p < t->n_panels; p++) {                                                    \
+        for (size_t p = 0; p < t->n_panels; p++) {                                                 \
             struct linear_tile one = *t;                                                           \
-            one.w += (size_t)p * t->panel_bytes;                                                   \
+            one.w += p * t->panel_bytes;                                                           \
             body(out + p * LINEAR_PANEL_ROWS, &one, 0, R, arg);                                    \
             body(out + p * LINEAR_PANEL_ROWS + 8, &one, 1, R, arg);                                \
         }                                                                                          \

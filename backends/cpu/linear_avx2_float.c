@@ -7,8 +7,8 @@
 enum kind { KIND_F32, KIND_F16, KIND_BF16 };
 
 /* Lanes 8h.. of column i of a chunk of two (F32: of two chunks). */
-LINEAR_INLINE __m256 load_column(const uint8_t *chunk, const enum kind kind, const int i,
-                                 const int h)
+LINEAR_INLINE __m256 load_column(const uint8_t *chunk, const enum kind kind, const size_t i,
+                                 const size_t h)
 {
     if (kind == KIND_F16)
         return load_half(chunk + 32 * i + 16 * h);
@@ -21,28 +21,28 @@ LINEAR_INLINE __m256 load_column(const uint8_t *chunk, const enum kind kind, con
 }
 
 LINEAR_INLINE void add_column(__m256 acc[LINEAR_AVX2_ROWS][2], const struct linear_tile *t,
-                              const uint8_t *w, int64_t k, const int i, const int n_rows,
+                              const uint8_t *w, size_t k, const size_t i, const size_t n_rows,
                               const enum kind kind)
 {
     __m256 low = load_column(w, kind, i, 0), high = load_column(w, kind, i, 1);
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++) {
-        __m256 x = splat_float(t->x + (size_t)r * t->x_bytes + 4 * (k + i));
+    for (size_t r = 0; r < n_rows; r++) {
+        __m256 x = splat_float(t->x + r * t->x_bytes + 4 * (k + i));
         acc[r][0] = _mm256_fmadd_ps(low, x, acc[r][0]);
         acc[r][1] = _mm256_fmadd_ps(high, x, acc[r][1]);
     }
 }
 
-LINEAR_INLINE void panel_float(float *out, const struct linear_tile *t, const int n_rows,
+LINEAR_INLINE void panel_float(float *out, const struct linear_tile *t, const size_t n_rows,
                                const enum kind kind)
 {
-    const int pair_bytes = kind == KIND_F32 ? 128 : 64;
+    const size_t pair_bytes = kind == KIND_F32 ? 128 : 64;
     __m256 acc[LINEAR_AVX2_ROWS][2];
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (size_t r = 0; r < n_rows; r++)
         acc[r][0] = acc[r][1] = _mm256_setzero_ps();
     const uint8_t *w = t->w;
-    int64_t k = 0;
+    size_t k = 0;
     for (; k + 2 <= t->cols; k += 2, w += pair_bytes) {
         prefetch_ahead(w);
         if (pair_bytes > 64)
@@ -53,15 +53,15 @@ LINEAR_INLINE void panel_float(float *out, const struct linear_tile *t, const in
     if (k < t->cols)
         add_column(acc, t, w, k, 0, n_rows, kind);
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++) {
+    for (size_t r = 0; r < n_rows; r++) {
         _mm256_storeu_ps(out + r * LINEAR_TILE_COLS, acc[r][0]);
         _mm256_storeu_ps(out + r * LINEAR_TILE_COLS + 8, acc[r][1]);
     }
 }
 
 /* Both halves were done with the first. */
-LINEAR_INLINE void tile_float(float *out, const struct linear_tile *t, const int half,
-                              const int n_rows, const enum kind kind)
+LINEAR_INLINE void tile_float(float *out, const struct linear_tile *t, const size_t half,
+                              const size_t n_rows, const enum kind kind)
 {
     if (half == 0)
         panel_float(out, t, n_rows, kind);

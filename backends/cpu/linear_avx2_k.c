@@ -9,7 +9,7 @@ enum { Q6_SCALES = 64, Q6_QUANTS = 320, Q6_RUN = 192, Q6_CHUNK = 3392 };
 /* 64 columns: 32 of low nibbles with one scale, 32 of high ones with the next. */
 LINEAR_INLINE void add_pair_q4(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *q,
                                const uint8_t *scales, const uint8_t *x, size_t x_bytes,
-                               const int n_rows)
+                               const size_t n_rows)
 {
     const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
     __m256i scale[2] = {
@@ -17,13 +17,13 @@ LINEAR_INLINE void add_pair_q4(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *q
         _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(scales + 16))),
     };
     LINEAR_UNROLL
-    for (int high = 0; high < 2; high++) {
+    for (size_t high = 0; high < 2; high++) {
         __m256i sum[LINEAR_AVX2_ROWS];
         LINEAR_UNROLL
-        for (int r = 0; r < n_rows; r++)
+        for (size_t r = 0; r < n_rows; r++)
             sum[r] = _mm256_setzero_si256();
         LINEAR_UNROLL
-        for (int g = 0; g < 8; g += 2) {
+        for (size_t g = 0; g < 8; g += 2) {
             __m256i v = load_lanes(q + 64 * g), w = load_lanes(q + 64 * g + 64);
             if (high == 0) {
                 prefetch_ahead(q + 64 * g);
@@ -32,8 +32,8 @@ LINEAR_INLINE void add_pair_q4(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *q
             v = _mm256_and_si256(high ? _mm256_srli_epi16(v, 4) : v, mask);
             w = _mm256_and_si256(high ? _mm256_srli_epi16(w, 4) : w, mask);
             LINEAR_UNROLL
-            for (int r = 0; r < n_rows; r++) {
-                const uint8_t *word = x + (size_t)r * x_bytes + 32 * high + 4 * g;
+            for (size_t r = 0; r < n_rows; r++) {
+                const uint8_t *word = x + r * x_bytes + 32 * high + 4 * g;
                 /* |sum of 4 products| <= 4 * 15 * 127: fits 16 bits */
                 __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(v, splat_word(word)),
                                                  _mm256_maddubs_epi16(w, splat_word(word + 4)));
@@ -41,28 +41,28 @@ LINEAR_INLINE void add_pair_q4(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *q
             }
         }
         LINEAR_UNROLL
-        for (int r = 0; r < n_rows; r++)
+        for (size_t r = 0; r < n_rows; r++)
             total[r] = _mm256_add_epi32(total[r], _mm256_mullo_epi32(sum[r], scale[high]));
     }
 }
 
 LINEAR_INLINE void add_mins_q4(__m256i imin[LINEAR_AVX2_ROWS], const uint8_t *mins,
-                               const uint8_t *sum32, size_t x_bytes, const int n_rows)
+                               const uint8_t *sum32, size_t x_bytes, const size_t n_rows)
 {
     LINEAR_UNROLL
-    for (int j = 0; j < 4; j++) {
+    for (size_t j = 0; j < 4; j++) {
         __m256i m = _mm256_cvtepu8_epi16(load_16(mins + 32 * j));
         LINEAR_UNROLL
-        for (int r = 0; r < n_rows; r++)
+        for (size_t r = 0; r < n_rows; r++)
             imin[r] = _mm256_add_epi32(
-                imin[r], _mm256_madd_epi16(m, splat_word(sum32 + (size_t)r * x_bytes + 4 * j)));
+                imin[r], _mm256_madd_epi16(m, splat_word(sum32 + r * x_bytes + 4 * j)));
     }
 }
 
 /* One run of 16 columns of Q6_K; see pack_q6_k.c for the fourth step. */
 LINEAR_INLINE void add_run_q6(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *run,
                               const uint8_t *scales, const uint8_t *x, const uint8_t *negsum,
-                              size_t x_bytes, const int n_rows)
+                              size_t x_bytes, const size_t n_rows)
 {
     const __m256i six = _mm256_set1_epi8(0x3f);
     __m256i a = load_lanes(run), b = load_lanes(run + 64), c = load_lanes(run + 128);
@@ -77,9 +77,9 @@ LINEAR_INLINE void add_run_q6(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *ru
     c = _mm256_and_si256(c, six);
     __m256i scale = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)scales));
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++) {
-        const uint8_t *word = x + (size_t)r * x_bytes;
-        __m256i sum = _mm256_slli_epi32(splat_word(negsum + (size_t)r * x_bytes), 5);
+    for (size_t r = 0; r < n_rows; r++) {
+        const uint8_t *word = x + r * x_bytes;
+        __m256i sum = _mm256_slli_epi32(splat_word(negsum + r * x_bytes), 5);
         sum = dot_u6(sum, a, splat_word(word));
         sum = dot_u6(sum, b, splat_word(word + 4));
         sum = dot_u6(sum, c, splat_word(word + 8));
@@ -91,42 +91,42 @@ LINEAR_INLINE void add_run_q6(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *ru
 /* acc = fma(+-total, d * dx, acc) */
 LINEAR_INLINE void add_float(__m256 acc[LINEAR_AVX2_ROWS], const __m256i *total, const uint8_t *d,
                              const uint8_t *dx, size_t x_bytes, const bool negative,
-                             const int n_rows)
+                             const size_t n_rows)
 {
     __m256 dw = load_half(d);
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++) {
-        __m256 scale = _mm256_mul_ps(dw, splat_float(dx + (size_t)r * x_bytes));
+    for (size_t r = 0; r < n_rows; r++) {
+        __m256 scale = _mm256_mul_ps(dw, splat_float(dx + r * x_bytes));
         __m256 whole = _mm256_cvtepi32_ps(total[r]);
         acc[r] = negative ? _mm256_fnmadd_ps(whole, scale, acc[r])
                           : _mm256_fmadd_ps(whole, scale, acc[r]);
     }
 }
 
-LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const int half, const int n_rows,
-                          const bool q6)
+LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const size_t half,
+                          const size_t n_rows, const bool q6)
 {
     const struct linear_q8_256 at = linear_q8_256_of(t->cols);
     __m256 acc[LINEAR_AVX2_ROWS];
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (size_t r = 0; r < n_rows; r++)
         acc[r] = _mm256_setzero_ps();
     const uint8_t *chunk = t->w;
-    for (int64_t b = 0; b < t->cols / 256; b++, chunk += q6 ? Q6_CHUNK : Q4_CHUNK) {
+    for (size_t b = 0; b < t->cols / 256; b++, chunk += q6 ? Q6_CHUNK : Q4_CHUNK) {
         const uint8_t *x = t->x + 256 * b, *dx = t->x + at.d + 4 * b;
         __m256i total[LINEAR_AVX2_ROWS], imin[LINEAR_AVX2_ROWS];
         LINEAR_UNROLL
-        for (int r = 0; r < n_rows; r++)
+        for (size_t r = 0; r < n_rows; r++)
             total[r] = imin[r] = _mm256_setzero_si256();
         if (q6) {
-            for (int j = 0; j < 16; j++)
+            for (size_t j = 0; j < 16; j++)
                 add_run_q6(total, chunk + Q6_QUANTS + Q6_RUN * j + 32 * half,
                            chunk + Q6_SCALES + 16 * j + 8 * half, x + 16 * j,
                            t->x + at.negsum16 + 64 * b + 4 * j, t->x_bytes, n_rows);
             add_float(acc, total, chunk + 16 * half, dx, t->x_bytes, false, n_rows);
             continue;
         }
-        for (int j = 0; j < 4; j++)
+        for (size_t j = 0; j < 4; j++)
             add_pair_q4(total, chunk + Q4_QUANTS + 512 * j + 32 * half,
                         chunk + Q4_SCALES + 32 * j + 8 * half, x + 64 * j, t->x_bytes, n_rows);
         add_mins_q4(imin, chunk + Q4_MINS + 16 * half, t->x + at.sum32 + 16 * b, t->x_bytes,
@@ -135,7 +135,7 @@ LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const int hal
         add_float(acc, imin, chunk + Q4_DMIN + 16 * half, dx, t->x_bytes, true, n_rows);
     }
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (size_t r = 0; r < n_rows; r++)
         _mm256_storeu_ps(out + r * LINEAR_TILE_COLS, acc[r]);
 }
 

@@ -82,14 +82,14 @@ LINEAR_INLINE __m512i high_nibbles(__m512i v)
 }
 
 /* The line PREFETCH_BYTES after p; past the end of the weight it does no harm. */
-LINEAR_INLINE void prefetch_ahead(const uint8_t *p, const int n_rows)
+LINEAR_INLINE void prefetch_ahead(const uint8_t *p, const size_t n_rows)
 {
     if (n_rows <= PREFETCH_ROWS)
         _mm_prefetch((const char *)((uintptr_t)p + PREFETCH_BYTES), _MM_HINT_T0);
 }
 
 /* Loads a line of weights for the first time in a tile. */
-LINEAR_INLINE __m512i load_first(const uint8_t *p, const int n_rows)
+LINEAR_INLINE __m512i load_first(const uint8_t *p, const size_t n_rows)
 {
     prefetch_ahead(p, n_rows);
     return load_vector(p);

@@ -9,7 +9,7 @@
 enum kind { KIND_F32, KIND_F16, KIND_BF16 };
 
 /* Column k0 + i of a chunk of two. */
-LINEAR_INLINE __m512 load_column(const uint8_t *chunk, const enum kind kind, const int i)
+LINEAR_INLINE __m512 load_column(const uint8_t *chunk, const enum kind kind, const size_t i)
 {
     if (kind == KIND_F16)
         return load_half(chunk + 32 * i);
@@ -23,38 +23,38 @@ LINEAR_INLINE __m512 load_column(const uint8_t *chunk, const enum kind kind, con
 }
 
 LINEAR_INLINE void add_column(__m512 acc[12][2], const struct linear_tile *t, const uint8_t *w,
-                              int64_t k, const int i, const int n_panels, const int n_rows,
+                              size_t k, const size_t i, const size_t n_panels, const size_t n_rows,
                               const enum kind kind)
 {
     __m512 v[2];
     LINEAR_UNROLL
-    for (int p = 0; p < n_panels; p++)
-        v[p] = load_column(w + (size_t)p * t->panel_bytes, kind, i);
+    for (size_t p = 0; p < n_panels; p++)
+        v[p] = load_column(w + p * t->panel_bytes, kind, i);
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++) {
-        __m512 x = splat_float(t->x + (size_t)r * t->x_bytes + 4 * (k + i));
+    for (size_t r = 0; r < n_rows; r++) {
+        __m512 x = splat_float(t->x + r * t->x_bytes + 4 * (k + i));
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++)
+        for (size_t p = 0; p < n_panels; p++)
             acc[r][p] = _mm512_fmadd_ps(v[p], x, acc[r][p]);
     }
 }
 
-LINEAR_INLINE void tile_float(float *out, const struct linear_tile *t, const int n_panels,
-                              const int n_rows, const enum kind kind)
+LINEAR_INLINE void tile_float(float *out, const struct linear_tile *t, const size_t n_panels,
+                              const size_t n_rows, const enum kind kind)
 {
-    const int pair_bytes = kind == KIND_F32 ? 128 : 64;
+    const size_t pair_bytes = kind == KIND_F32 ? 128 : 64;
     __m512 acc[12][2];
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (size_t r = 0; r < n_rows; r++)
         acc[r][0] = acc[r][1] = _mm512_setzero_ps();
     const uint8_t *w = t->w;
-    int64_t k = 0;
+    size_t k = 0;
     for (; k + 2 <= t->cols; k += 2, w += pair_bytes) {
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++) {
-            prefetch_ahead(w + (size_t)p * t->panel_bytes, n_rows);
+        for (size_t p = 0; p < n_panels; p++) {
+            prefetch_ahead(w + p * t->panel_bytes, n_rows);
             if (pair_bytes > 64)
-                prefetch_ahead(w + (size_t)p * t->panel_bytes + 64, n_rows);
+                prefetch_ahead(w + p * t->panel_bytes + 64, n_rows);
         }
         add_column(acc, t, w, k, 0, n_panels, n_rows, kind);
         add_column(acc, t, w, k, 1, n_panels, n_rows, kind);
@@ -62,9 +62,9 @@ LINEAR_INLINE void tile_float(float *out, const struct linear_tile *t, const int
     if (k < t->cols)
         add_column(acc, t, w, k, 0, n_panels, n_rows, kind);
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (size_t r = 0; r < n_rows; r++)
         LINEAR_UNROLL
-    for (int p = 0; p < n_panels; p++)
+    for (size_t p = 0; p < n_panels; p++)
         _mm512_store_ps(out + r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS, acc[r][p]);
 }
 

@@ -19,33 +19,33 @@ struct sums {
     __m512i v[6][2];
 };
 
-LINEAR_INLINE void clear(struct sums *s, const int n_rows)
+LINEAR_INLINE void clear(struct sums *s, const size_t n_rows)
 {
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (size_t r = 0; r < n_rows; r++)
         s->v[r][0] = s->v[r][1] = _mm512_setzero_si512();
 }
 
 /* total += sum * scale */
 LINEAR_INLINE void add_scaled(struct sums *total, const struct sums *sum, const __m512i scale[2],
-                              const int n_panels, const int n_rows)
+                              const size_t n_panels, const size_t n_rows)
 {
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (size_t r = 0; r < n_rows; r++)
         LINEAR_UNROLL
-    for (int p = 0; p < n_panels; p++)
+    for (size_t p = 0; p < n_panels; p++)
         total->v[r][p] =
             _mm512_add_epi32(total->v[r][p], _mm512_mullo_epi32(sum->v[r][p], scale[p]));
 }
 
 LINEAR_INLINE void add_step(struct sums *sum, const __m512i w[2], const uint8_t *x, size_t x_bytes,
-                            const int n_panels, const int n_rows)
+                            const size_t n_panels, const size_t n_rows)
 {
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++) {
-        __m512i word = splat_word(x + (size_t)r * x_bytes);
+    for (size_t r = 0; r < n_rows; r++) {
+        __m512i word = splat_word(x + r * x_bytes);
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++)
+        for (size_t p = 0; p < n_panels; p++)
             sum->v[r][p] = _mm512_dpbusd_epi32(sum->v[r][p], w[p], word);
     }
 }
@@ -58,32 +58,33 @@ LINEAR_INLINE __m128i load_16(const uint8_t *p)
 /* One run of 32 columns: the low or high nibbles of 8 vectors. */
 LINEAR_INLINE void add_run_q4(struct sums *total, const uint8_t *q, const uint8_t *scales,
                               const uint8_t *x, const struct linear_tile *t, const bool high,
-                              const int n_panels, const int n_rows)
+                              const size_t n_panels, const size_t n_rows)
 {
     __m512i scale[2], w[2];
     struct sums sum;
     clear(&sum, n_rows);
     LINEAR_UNROLL
-    for (int g = 0; g < 8; g++) {
+    for (size_t g = 0; g < 8; g++) {
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++) {
-            const uint8_t *line = q + (size_t)p * t->panel_bytes + 64 * g;
+        for (size_t p = 0; p < n_panels; p++) {
+            const uint8_t *line = q + p * t->panel_bytes + 64 * g;
             w[p] = high ? load_vector(line) : load_first(line, n_rows);
             w[p] = high ? high_nibbles(w[p]) : low_nibbles(w[p]);
         }
         add_step(&sum, w, x + 4 * g, t->x_bytes, n_panels, n_rows);
     }
     LINEAR_UNROLL
-    for (int p = 0; p < n_panels; p++)
-        scale[p] = _mm512_cvtepu8_epi32(load_16(scales + (size_t)p * t->panel_bytes));
+    for (size_t p = 0; p < n_panels; p++)
+        scale[p] = _mm512_cvtepu8_epi32(load_16(scales + p * t->panel_bytes));
     add_scaled(total, &sum, scale, n_panels, n_rows);
 }
 
 LINEAR_INLINE void add_block_q4(struct sums *total, const uint8_t *chunk, const uint8_t *x,
-                                const struct linear_tile *t, const int n_panels, const int n_rows)
+                                const struct linear_tile *t, const size_t n_panels,
+                                const size_t n_rows)
 {
     const uint8_t *q = chunk + Q4_QUANTS, *scales = chunk + Q4_SCALES;
-    for (int j = 0; j < 4; j++, q += 512, scales += 32, x += 64) {
+    for (size_t j = 0; j < 4; j++, q += 512, scales += 32, x += 64) {
         add_run_q4(total, q, scales, x, t, false, n_panels, n_rows);
         add_run_q4(total, q, scales + 16, x + 32, t, true, n_panels, n_rows);
     }
@@ -91,28 +92,28 @@ LINEAR_INLINE void add_block_q4(struct sums *total, const uint8_t *chunk, const 
 
 /* sum of min * sum(x), two runs of 32 per vpdpwssd */
 LINEAR_INLINE void add_mins_q4(struct sums *imin, const uint8_t *chunk, const uint8_t *sum32,
-                               const struct linear_tile *t, const int n_panels, const int n_rows)
+                               const struct linear_tile *t, const size_t n_panels,
+                               const size_t n_rows)
 {
     LINEAR_UNROLL
-    for (int j = 0; j < 4; j++) {
+    for (size_t j = 0; j < 4; j++) {
         __m512i mins[2];
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++)
-            mins[p] = _mm512_cvtepu8_epi16(
-                _mm256_loadu_si256((const __m256i *)(const void *)(chunk + Q4_MINS + 32 * j +
-                                                                   (size_t)p * t->panel_bytes)));
+        for (size_t p = 0; p < n_panels; p++)
+            mins[p] = _mm512_cvtepu8_epi16(_mm256_loadu_si256(
+                (const __m256i *)(const void *)(chunk + Q4_MINS + 32 * j + p * t->panel_bytes)));
         LINEAR_UNROLL
-        for (int r = 0; r < n_rows; r++) {
-            __m512i pair = splat_word(sum32 + (size_t)r * t->x_bytes + 4 * j);
+        for (size_t r = 0; r < n_rows; r++) {
+            __m512i pair = splat_word(sum32 + r * t->x_bytes + 4 * j);
             LINEAR_UNROLL
-            for (int p = 0; p < n_panels; p++)
+            for (size_t p = 0; p < n_panels; p++)
                 imin->v[r][p] = _mm512_dpwssd_epi32(imin->v[r][p], mins[p], pair);
         }
     }
 }
 
 /* Step g of a run: the low six bits of line g, or all three lines' top bits put together. */
-LINEAR_INLINE __m512i weights_q6(const uint8_t *run, const int g, const int n_rows)
+LINEAR_INLINE __m512i weights_q6(const uint8_t *run, const size_t g, const size_t n_rows)
 {
     if (g < 3)
         return _mm512_and_si512(load_first(run + 64 * g, n_rows), _mm512_set1_epi8(0x3f));
@@ -127,48 +128,47 @@ LINEAR_INLINE __m512i weights_q6(const uint8_t *run, const int g, const int n_ro
 /* One run of 16 columns. */
 LINEAR_INLINE void add_run_q6(struct sums *total, const uint8_t *run, const uint8_t *scales,
                               const uint8_t *x, const uint8_t *negsum, const struct linear_tile *t,
-                              const int n_panels, const int n_rows)
+                              const size_t n_panels, const size_t n_rows)
 {
     struct sums sum;
     __m512i scale[2], w[2];
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
-        sum.v[r][0] = sum.v[r][1] =
-            _mm512_slli_epi32(splat_word(negsum + (size_t)r * t->x_bytes), 5);
+    for (size_t r = 0; r < n_rows; r++)
+        sum.v[r][0] = sum.v[r][1] = _mm512_slli_epi32(splat_word(negsum + r * t->x_bytes), 5);
     LINEAR_UNROLL
-    for (int g = 0; g < 4; g++) {
+    for (size_t g = 0; g < 4; g++) {
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++)
-            w[p] = weights_q6(run + (size_t)p * t->panel_bytes, g, n_rows);
+        for (size_t p = 0; p < n_panels; p++)
+            w[p] = weights_q6(run + p * t->panel_bytes, g, n_rows);
         add_step(&sum, w, x + 4 * g, t->x_bytes, n_panels, n_rows);
     }
     LINEAR_UNROLL
-    for (int p = 0; p < n_panels; p++)
-        scale[p] = _mm512_cvtepi8_epi32(load_16(scales + (size_t)p * t->panel_bytes));
+    for (size_t p = 0; p < n_panels; p++)
+        scale[p] = _mm512_cvtepi8_epi32(load_16(scales + p * t->panel_bytes));
     add_scaled(total, &sum, scale, n_panels, n_rows);
 }
 
 LINEAR_INLINE void add_block_q6(struct sums *total, const uint8_t *chunk, const uint8_t *x,
                                 const uint8_t *negsum, const struct linear_tile *t,
-                                const int n_panels, const int n_rows)
+                                const size_t n_panels, const size_t n_rows)
 {
     const uint8_t *run = chunk + Q6_QUANTS, *scales = chunk + Q6_SCALES;
-    for (int j = 0; j < 16; j++, run += Q6_RUN, scales += 16, x += 16, negsum += 4)
+    for (size_t j = 0; j < 16; j++, run += Q6_RUN, scales += 16, x += 16, negsum += 4)
         add_run_q6(total, run, scales, x, negsum, t, n_panels, n_rows);
 }
 
 /* acc = fma(total * sign, d * dx, acc) */
 LINEAR_INLINE void add_float(float *out, const struct sums *total, const uint8_t *d,
                              const uint8_t *dx, const bool negative, const struct linear_tile *t,
-                             const int n_panels, const int n_rows)
+                             const size_t n_panels, const size_t n_rows)
 {
     LINEAR_UNROLL
-    for (int p = 0; p < n_panels; p++) {
-        __m512 dw = load_half(d + (size_t)p * t->panel_bytes);
+    for (size_t p = 0; p < n_panels; p++) {
+        __m512 dw = load_half(d + p * t->panel_bytes);
         LINEAR_UNROLL
-        for (int r = 0; r < n_rows; r++) {
+        for (size_t r = 0; r < n_rows; r++) {
             float *o = out + r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS;
-            __m512 scale = _mm512_mul_ps(dw, splat_float(dx + (size_t)r * t->x_bytes));
+            __m512 scale = _mm512_mul_ps(dw, splat_float(dx + r * t->x_bytes));
             __m512 whole = _mm512_cvtepi32_ps(total->v[r][p]), acc = _mm512_load_ps(o);
             _mm512_store_ps(o, negative ? _mm512_fnmadd_ps(whole, scale, acc)
                                         : _mm512_fmadd_ps(whole, scale, acc));
@@ -176,23 +176,23 @@ LINEAR_INLINE void add_float(float *out, const struct sums *total, const uint8_t
     }
 }
 
-LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const int n_panels,
-                          const int n_rows, const enum kind kind)
+LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const size_t n_panels,
+                          const size_t n_rows, const enum kind kind)
 {
     const struct linear_q8_256 at = linear_q8_256_of(t->cols);
-    const int chunk_bytes = kind == KIND_Q4_K ? Q4_CHUNK : Q6_CHUNK;
+    const size_t chunk_bytes = kind == KIND_Q4_K ? Q4_CHUNK : Q6_CHUNK;
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (size_t r = 0; r < n_rows; r++)
         memset(out + r * LINEAR_TILE_COLS, 0, LINEAR_TILE_COLS * sizeof *out);
 
     const uint8_t *chunk = t->w;
-    for (int64_t b = 0; b < t->cols / 256; b++, chunk += chunk_bytes) {
+    for (size_t b = 0; b < t->cols / 256; b++, chunk += chunk_bytes) {
         const uint8_t *x = t->x + 256 * b, *dx = t->x + at.d + 4 * b;
         struct sums total;
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++)
-            for (int i = 0; i < 320; i += 64)
-                prefetch_ahead(chunk + (size_t)p * t->panel_bytes + i, n_rows);
+        for (size_t p = 0; p < n_panels; p++)
+            for (size_t i = 0; i < 320; i += 64)
+                prefetch_ahead(chunk + p * t->panel_bytes + i, n_rows);
         clear(&total, n_rows);
         if (kind == KIND_Q6_K) {
             add_block_q6(&total, chunk, x, t->x + at.negsum16 + 64 * b, t, n_panels, n_rows);

@@ -10,8 +10,8 @@
 enum kind { KIND_Q8_0, KIND_Q4_0 };
 
 struct geometry {
-    int quants, block, chunk; /* bytes: offset of block 0's quants, a block's quants, a chunk */
-    int offset_log2;          /* the stored value is this power of two too large */
+    size_t quants, block, chunk; /* bytes: offset of block 0's quants, a block's quants, a chunk */
+    unsigned offset_log2;        /* the stored value is this power of two too large */
 };
 
 LINEAR_INLINE struct geometry geometry_of(const enum kind kind)
@@ -22,42 +22,42 @@ LINEAR_INLINE struct geometry geometry_of(const enum kind kind)
 
 /* Adds the four columns at word i of the rows of x. */
 LINEAR_INLINE void add_step(__m512i isum[6][2], const __m512i w[2], const uint8_t *x,
-                            size_t x_bytes, const int n_panels, const int n_rows)
+                            size_t x_bytes, const size_t n_panels, const size_t n_rows)
 {
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++) {
-        __m512i word = splat_word(x + (size_t)r * x_bytes);
+    for (size_t r = 0; r < n_rows; r++) {
+        __m512i word = splat_word(x + r * x_bytes);
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++)
+        for (size_t p = 0; p < n_panels; p++)
             isum[r][p] = _mm512_dpbusd_epi32(isum[r][p], w[p], word);
     }
 }
 
 LINEAR_INLINE void add_block(__m512i isum[6][2], const uint8_t *q, size_t panel_bytes,
-                             const uint8_t *x, size_t x_bytes, const int n_panels, const int n_rows,
-                             const enum kind kind)
+                             const uint8_t *x, size_t x_bytes, const size_t n_panels,
+                             const size_t n_rows, const enum kind kind)
 {
     __m512i w[2], v[2];
     if (kind == KIND_Q8_0) {
         LINEAR_UNROLL
-        for (int g = 0; g < 8; g++) {
+        for (size_t g = 0; g < 8; g++) {
             LINEAR_UNROLL
-            for (int p = 0; p < n_panels; p++)
-                w[p] = load_first(q + (size_t)p * panel_bytes + 64 * g, n_rows);
+            for (size_t p = 0; p < n_panels; p++)
+                w[p] = load_first(q + p * panel_bytes + 64 * g, n_rows);
             add_step(isum, w, x + 4 * g, x_bytes, n_panels, n_rows);
         }
         return;
     }
     LINEAR_UNROLL
-    for (int g = 0; g < 4; g++) {
+    for (size_t g = 0; g < 4; g++) {
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++) {
-            v[p] = load_first(q + (size_t)p * panel_bytes + 64 * g, n_rows);
+        for (size_t p = 0; p < n_panels; p++) {
+            v[p] = load_first(q + p * panel_bytes + 64 * g, n_rows);
             w[p] = low_nibbles(v[p]);
         }
         add_step(isum, w, x + 4 * g, x_bytes, n_panels, n_rows);
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++)
+        for (size_t p = 0; p < n_panels; p++)
             w[p] = high_nibbles(v[p]);
         add_step(isum, w, x + 16 + 4 * g, x_bytes, n_panels, n_rows);
     }
@@ -71,7 +71,7 @@ struct cursor {
 
 /* Block `half` of a chunk; moves the cursor on. */
 LINEAR_INLINE void add_scaled_block(__m512 acc[6][2], const uint8_t *chunk, struct cursor *c,
-                                    const int half, const int n_panels, const int n_rows,
+                                    const size_t half, const size_t n_panels, const size_t n_rows,
                                     const enum kind kind)
 {
     const struct geometry geo = geometry_of(kind);
@@ -79,18 +79,18 @@ LINEAR_INLINE void add_scaled_block(__m512 acc[6][2], const uint8_t *chunk, stru
     __m512i isum[6][2];
     __m512 dw[2];
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
-        isum[r][0] = isum[r][1] = _mm512_slli_epi32(splat_word(c->negsum + (size_t)r * c->x_bytes),
-                                                    (unsigned)geo.offset_log2);
+    for (size_t r = 0; r < n_rows; r++)
+        isum[r][0] = isum[r][1] =
+            _mm512_slli_epi32(splat_word(c->negsum + r * c->x_bytes), geo.offset_log2);
     add_block(isum, q, c->panel_bytes, c->x, c->x_bytes, n_panels, n_rows, kind);
     LINEAR_UNROLL
-    for (int p = 0; p < n_panels; p++)
-        dw[p] = load_half(d + (size_t)p * c->panel_bytes);
+    for (size_t p = 0; p < n_panels; p++)
+        dw[p] = load_half(d + p * c->panel_bytes);
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++) {
-        __m512 scale = splat_float(c->dx + (size_t)r * c->x_bytes);
+    for (size_t r = 0; r < n_rows; r++) {
+        __m512 scale = splat_float(c->dx + r * c->x_bytes);
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++)
+        for (size_t p = 0; p < n_panels; p++)
             acc[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum[r][p]), _mm512_mul_ps(dw[p], scale),
                                         acc[r][p]);
     }
@@ -99,32 +99,32 @@ LINEAR_INLINE void add_scaled_block(__m512 acc[6][2], const uint8_t *chunk, stru
     c->negsum += 4;
 }
 
-LINEAR_INLINE void tile_q32(float *out, const struct linear_tile *t, const int n_panels,
-                            const int n_rows, const enum kind kind)
+LINEAR_INLINE void tile_q32(float *out, const struct linear_tile *t, const size_t n_panels,
+                            const size_t n_rows, const enum kind kind)
 {
     const struct geometry geo = geometry_of(kind);
     const struct linear_q8_32 at = linear_q8_32_of(t->cols);
-    const int64_t n_blocks = t->cols / 32;
+    const size_t n_blocks = t->cols / 32;
     struct cursor c = {t->x, t->x + at.d, t->x + at.negsum, t->panel_bytes, t->x_bytes};
     __m512 acc[6][2];
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (size_t r = 0; r < n_rows; r++)
         acc[r][0] = acc[r][1] = _mm512_setzero_ps();
 
     const uint8_t *chunk = t->w;
-    for (int64_t b = 0; b + 2 <= n_blocks; b += 2, chunk += geo.chunk) {
+    for (size_t b = 0; b + 2 <= n_blocks; b += 2, chunk += geo.chunk) {
         LINEAR_UNROLL
-        for (int p = 0; p < n_panels; p++)
-            prefetch_ahead(chunk + (size_t)p * c.panel_bytes, n_rows);
+        for (size_t p = 0; p < n_panels; p++)
+            prefetch_ahead(chunk + p * c.panel_bytes, n_rows);
         add_scaled_block(acc, chunk, &c, 0, n_panels, n_rows, kind);
         add_scaled_block(acc, chunk, &c, 1, n_panels, n_rows, kind);
     }
     if (n_blocks % 2 != 0)
         add_scaled_block(acc, chunk, &c, 0, n_panels, n_rows, kind);
     LINEAR_UNROLL
-    for (int r = 0; r < n_rows; r++)
+    for (size_t r = 0; r < n_rows; r++)
         LINEAR_UNROLL
-    for (int p = 0; p < n_panels; p++)
+    for (size_t p = 0; p < n_panels; p++)
         _mm512_store_ps(out + r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS, acc[r][p]);
 }
 

@@ -48,28 +48,29 @@ LINEAR_INLINE v16f select16(v16i mask, v16f yes, v16f no)
 /* ---- activations ----------------------------------------------------------------------------- */
 
 /* The first n of 16 values, the others 0. */
-LINEAR_INLINE v16f load_part(const float *p, int64_t n)
+LINEAR_INLINE v16f load_part(const float *p, size_t n)
 {
     v16f v = {0};
     memcpy(&v, p, (size_t)PL_MIN(n, 16) * sizeof *p);
     return v;
 }
 
-static void prepare_f32(uint8_t *dst, const float *x, int64_t cols)
+static void prepare_f32(uint8_t *dst, const float *x, size_t cols)
 {
-    memcpy(dst, x, (size_t)cols * sizeof *x);
+    memcpy(dst, x, cols * sizeof *x);
 }
 
 /* To nearest even; NaN stays one. The tail of the last cache line is zero. */
-static void prepare_bf16(uint8_t *dst, const float *x, int64_t cols)
+static void prepare_bf16(uint8_t *dst, const float *x, size_t cols)
 {
-    int64_t padded = (int64_t)pl_align_up((size_t)cols, LINEAR_ALIGN / 2);
-    for (int64_t k = 0; k < padded; k += 16) {
-        v16u bits = (v16u)(k + 16 <= cols ? load16(x + k) : load_part(x + k, PL_MAX(cols - k, 0)));
+    size_t padded = (size_t)pl_align_up(cols, LINEAR_ALIGN / 2);
+    for (size_t k = 0; k < padded; k += 16) {
+        v16u bits =
+            (v16u)(k + 16 <= cols ? load16(x + k) : load_part(x + k, cols - PL_MIN(k, cols)));
         v16u nan = (v16u)((v16i)(bits & 0x7fffffffu) > (v16i)(v16u){0} + 0x7f800000);
         v16u rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
         v16u half = (rounded & ~nan) | (((bits >> 16) | 0x40u) & nan);
-        for (int i = 0; i < 16; i++) {
+        for (size_t i = 0; i < 16; i++) {
             uint16_t h = (uint16_t)half[i];
             memcpy(dst + 2 * (k + i), &h, 2);
         }
@@ -79,7 +80,7 @@ static void prepare_bf16(uint8_t *dst, const float *x, int64_t cols)
 LINEAR_INLINE int32_t max16(v16i v)
 {
     int32_t max = 0;
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         max = PL_MAX(max, v[i]);
     return max;
 }
@@ -87,7 +88,7 @@ LINEAR_INLINE int32_t max16(v16i v)
 LINEAR_INLINE int32_t sum16(v16i v)
 {
     int32_t sum = 0;
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         sum += v[i];
     return sum;
 }
@@ -119,16 +120,16 @@ LINEAR_INLINE int32_t quantise16(uint8_t *dst, v16f v, float inverse)
     }
     v16i q = (v16i)(v * inverse + ROUND_MAGIC) - (v16i)splat(ROUND_MAGIC);
     int8_t narrow[16];
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         narrow[i] = (int8_t)q[i];
     memcpy(dst, narrow, sizeof narrow);
     return sum16(q);
 }
 
-static void prepare_q8_32(uint8_t *dst, const float *x, int64_t cols)
+static void prepare_q8_32(uint8_t *dst, const float *x, size_t cols)
 {
     struct linear_q8_32 at = linear_q8_32_of(cols);
-    for (int64_t b = 0; b < cols / 32; b++) {
+    for (size_t b = 0; b < cols / 32; b++) {
         v16f lo = load16(x + 32 * b), hi = load16(x + 32 * b + 16);
         float inverse;
         float d =
@@ -140,23 +141,23 @@ static void prepare_q8_32(uint8_t *dst, const float *x, int64_t cols)
     }
 }
 
-static void prepare_q8_256(uint8_t *dst, const float *x, int64_t cols)
+static void prepare_q8_256(uint8_t *dst, const float *x, size_t cols)
 {
     struct linear_q8_256 at = linear_q8_256_of(cols);
-    for (int64_t b = 0; b < cols / 256; b++) {
+    for (size_t b = 0; b < cols / 256; b++) {
         v16i max = {0};
-        for (int j = 0; j < 16; j++)
+        for (size_t j = 0; j < 16; j++)
             max = max_lanes(max, (v16i)load16(x + 256 * b + 16 * j) & 0x7fffffff);
         float inverse;
         float d = block_scale(max16(max), &inverse);
         int16_t sums[16], sums32[8];
         int32_t negsums[16];
-        for (int j = 0; j < 16; j++) {
+        for (size_t j = 0; j < 16; j++) {
             int32_t sum = quantise16(dst + 256 * b + 16 * j, load16(x + 256 * b + 16 * j), inverse);
             sums[j] = (int16_t)sum;
             negsums[j] = -sum;
         }
-        for (int j = 0; j < 8; j++)
+        for (size_t j = 0; j < 8; j++)
             sums32[j] = (int16_t)(sums[2 * j] + sums[2 * j + 1]);
         memcpy(dst + at.negsum16 + 64 * b, negsums, sizeof negsums);
         memcpy(dst + at.sum16 + 32 * b, sums, sizeof sums);
@@ -192,7 +193,7 @@ LINEAR_INLINE v16f exp16(v16f x)
 
 LINEAR_INLINE v16f gelu_erf16(v16f x)
 {
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         x[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0.707106781f));
     return x;
 }
@@ -222,8 +223,7 @@ LINEAR_INLINE v16f glu16(const struct linear_task *t, v16f gate, v16f up)
 
 /* 16 outputs of one row; n of them exist. Bias and residual point at the first, or are NULL. */
 LINEAR_INLINE void finish16(const struct linear_task *t, const float *y0, const float *y1,
-                            const float *const bias[2], const float *residual, float *out,
-                            int64_t n)
+                            const float *const bias[2], const float *residual, float *out, size_t n)
 {
     v16f y = load16(y0);
     if (bias[0] != NULL)
@@ -243,22 +243,22 @@ LINEAR_INLINE void finish16(const struct linear_task *t, const float *y0, const 
         memcpy(out, &y, (size_t)n * sizeof *out);
 }
 
-static void finish(const struct linear_task *t, float *y0, float *y1, int64_t panel, int n_panels,
-                   int64_t row, int n_rows)
+static void finish(const struct linear_task *t, float *y0, float *y1, size_t panel, size_t n_panels,
+                   size_t row, size_t n_rows)
 {
-    for (int r = 0; r < n_rows; r++) {
-        for (int p = 0; p < n_panels; p++) {
-            int64_t col = (panel + p) * LINEAR_PANEL_ROWS;
-            int at = r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS;
+    for (size_t r = 0; r < n_rows; r++) {
+        for (size_t p = 0; p < n_panels; p++) {
+            size_t col = (panel + p) * LINEAR_PANEL_ROWS;
+            size_t at = r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS;
             const float *const bias[2] = {
                 t->w[0].bias != NULL ? t->w[0].bias + col : NULL,
                 y1 != NULL && t->w[1].bias != NULL ? t->w[1].bias + col : NULL,
             };
             const float *residual = NULL;
             if (t->residual != NULL)
-                residual = t->residual + (row + r) * t->residual_stride + col;
+                residual = t->residual + (row + r) * (size_t)t->residual_stride + col;
             finish16(t, y0 + at, y1 != NULL ? y1 + at : NULL, bias, residual,
-                     t->out + (row + r) * t->out_stride + col, t->w[0].rows - col);
+                     t->out + (row + r) * (size_t)t->out_stride + col, (size_t)t->w[0].rows - col);
         }
     }
 }

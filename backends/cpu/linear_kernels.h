@@ -31,8 +31,11 @@
 
 #define LINEAR_INLINE static inline __attribute__((always_inline))
 
-/* Loops over registers: they must vanish. */
-#if defined(__clang__)
+/* Loops over registers: they must vanish. In sanitizer builds they need not, and instrumenting what they
+ * unroll to takes minutes. */
+#if defined(LINEAR_SMALL)
+#define LINEAR_UNROLL
+#elif defined(__clang__)
 #define LINEAR_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define LINEAR_UNROLL _Pragma("GCC unroll 32")
@@ -75,11 +78,11 @@ struct linear_format {
 
     /* Packs columns [0, n) of one chunk, n <= chunk_elems, into dst, which is zero. src: the chunk's
      * first block of the panel's first row. n_rows: 1..16. */
-    void (*pack)(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows, int n);
+    void (*pack)(uint8_t *dst, const uint8_t *src, size_t src_stride, size_t n_rows, size_t n);
     /* dst[0..n) of one lane of a chunk. */
-    void (*expand)(float *dst, const uint8_t *chunk, int lane, int n);
+    void (*expand)(float *dst, const uint8_t *chunk, size_t lane, size_t n);
     /* Block block_i of one lane of a chunk. */
-    void (*decode)(struct linear_block *ret, const uint8_t *chunk, int block_i, int lane);
+    void (*decode)(struct linear_block *ret, const uint8_t *chunk, size_t block_i, size_t lane);
 };
 
 #define LINEAR_X(dtype, name) extern const struct linear_format linear_format_##name;
@@ -90,9 +93,9 @@ LINEAR_TYPE_LIST(LINEAR_X)
 enum linear_type linear_type_of(uint32_t dtype);
 const struct linear_format *linear_format_of(enum linear_type type);
 
-LINEAR_INLINE size_t linear_panel_bytes(const struct linear_format *f, int64_t cols)
+LINEAR_INLINE size_t linear_panel_bytes(const struct linear_format *f, size_t cols)
 {
-    return (size_t)pl_div_up(cols, f->chunk_elems) * f->chunk_bytes;
+    return ((cols + f->chunk_elems - 1) / f->chunk_elems) * f->chunk_bytes;
 }
 
 /* ---- prepared activations: offsets of the parts of a row -------------------------------------- */
@@ -103,12 +106,12 @@ struct linear_q8_32 {
     size_t bytes;
 };
 
-LINEAR_INLINE struct linear_q8_32 linear_q8_32_of(int64_t cols)
+LINEAR_INLINE struct linear_q8_32 linear_q8_32_of(size_t cols)
 {
     struct linear_q8_32 o;
-    o.d = pl_align_up((size_t)cols, LINEAR_ALIGN);
-    o.negsum = o.d + (size_t)(cols / 32) * 4;
-    o.bytes = pl_align_up(o.negsum + (size_t)(cols / 32) * 4, LINEAR_ALIGN);
+    o.d = pl_align_up(cols, LINEAR_ALIGN);
+    o.negsum = o.d + cols / 32 * 4;
+    o.bytes = pl_align_up(o.negsum + cols / 32 * 4, LINEAR_ALIGN);
     return o;
 }
 
@@ -120,11 +123,11 @@ struct linear_q8_256 {
     size_t bytes;
 };
 
-LINEAR_INLINE struct linear_q8_256 linear_q8_256_of(int64_t cols)
+LINEAR_INLINE struct linear_q8_256 linear_q8_256_of(size_t cols)
 {
     struct linear_q8_256 o;
-    size_t n = (size_t)cols / 256;
-    o.negsum16 = (size_t)cols;
+    size_t n = cols / 256;
+    o.negsum16 = cols;
     o.sum16 = o.negsum16 + n * 64;
     o.sum32 = o.sum16 + n * 32;
     o.d = o.sum32 + n * 16;
@@ -143,8 +146,8 @@ struct linear_tile {
     const uint8_t *w; /* first panel */
     const uint8_t *x; /* first prepared row */
     size_t panel_bytes, x_bytes;
-    int64_t cols;
-    int n_panels, n_rows; /* 1..LINEAR_TILE_PANELS, 1..rows_max of the kernel */
+    size_t cols;
+    size_t n_panels, n_rows; /* 1..LINEAR_TILE_PANELS, 1..rows_max of the kernel */
 };
 
 /* out: [n_rows][LINEAR_TILE_COLS], LINEAR_ALIGN aligned. */
@@ -153,15 +156,15 @@ typedef void linear_tile_fn(float *out, const struct linear_tile *tile);
 struct linear_kernel {
     linear_tile_fn *tile; /* NULL: this level takes the portable one */
     enum linear_act_format act;
-    int rows_max; /* 1..LINEAR_TILE_ROWS */
+    size_t rows_max; /* 1..LINEAR_TILE_ROWS */
 };
 
 /* dst: one prepared row. */
-typedef void linear_prepare_fn(uint8_t *dst, const float *x, int64_t cols);
+typedef void linear_prepare_fn(uint8_t *dst, const float *x, size_t cols);
 
 /* Writes a finished tile. y1 is the second weight's, NULL without GLU. */
-typedef void linear_finish_fn(const struct linear_task *task, float *y0, float *y1, int64_t panel,
-                              int n_panels, int64_t row, int n_rows);
+typedef void linear_finish_fn(const struct linear_task *task, float *y0, float *y1, size_t panel,
+                              size_t n_panels, size_t row, size_t n_rows);
 
 struct linear_isa {
     enum linear_level level;

@@ -10,7 +10,7 @@
 
 /* Half of the smallest second-level cache of current server cores (1 MiB): activations; the other
  * half is for panels and what the finish touches. */
-#define ACT_CACHE_BYTES (512u * 1024)
+#define ACT_CACHE_BYTES ((size_t)512 * 1024)
 
 /* Up to so many rows a tile waits for memory, and one panel at a time streams best: measured on Zen 5,
  * one row of Q4_0: 97-100 % of a plain read's bandwidth, 70-85 % with two panels side by side. */
@@ -49,8 +49,8 @@ size_t linear_act_row_bytes(enum linear_act_format format, int64_t cols)
     switch (format) {
     case LINEAR_ACT_F32: return pl_align_up((size_t)cols * 4, LINEAR_ALIGN);
     case LINEAR_ACT_BF16: return pl_align_up((size_t)cols * 2, LINEAR_ALIGN);
-    case LINEAR_ACT_Q8_32: return linear_q8_32_of(cols).bytes;
-    case LINEAR_ACT_Q8_256: return linear_q8_256_of(cols).bytes;
+    case LINEAR_ACT_Q8_32: return linear_q8_32_of((size_t)cols).bytes;
+    case LINEAR_ACT_Q8_256: return linear_q8_256_of((size_t)cols).bytes;
     case LINEAR_ACT_NONE:
     case LINEAR_ACT_FORMATS: break;
     }
@@ -63,18 +63,18 @@ void linear_act_prepare(const struct linear_isa *isa, enum linear_act_format for
 {
     size_t row_bytes = linear_act_row_bytes(format, cols);
     for (int64_t r = row_begin; r < row_end; r++)
-        isa->prepare[format]((uint8_t *)dst + (size_t)r * row_bytes, x + r * x_stride, cols);
+        isa->prepare[format]((uint8_t *)dst + (size_t)r * row_bytes, x + r * x_stride,
+                             (size_t)cols);
 }
 
 /* One weight of a task with its kernel. */
 struct operand {
     struct linear_kernel kernel;
     const uint8_t *packed, *x;
-    size_t panel_bytes, x_bytes;
-    int64_t cols;
+    size_t panel_bytes, x_bytes, cols;
 };
 
-static struct operand operand_of(const struct linear_task *task, int i)
+static struct operand operand_of(const struct linear_task *task, size_t i)
 {
     const struct linear_weight *w = &task->w[i];
     enum linear_type type = linear_type_of(w->dtype);
@@ -83,18 +83,18 @@ static struct operand operand_of(const struct linear_task *task, int i)
         .kernel = kernel,
         .packed = w->packed,
         .x = task->x[i],
-        .panel_bytes = linear_panel_bytes(linear_format_of(type), w->cols),
+        .panel_bytes = linear_panel_bytes(linear_format_of(type), (size_t)w->cols),
         .x_bytes = linear_act_row_bytes(kernel.act, w->cols),
-        .cols = w->cols,
+        .cols = (size_t)w->cols,
     };
 }
 
-static void run_tile(float *out, const struct operand *o, int64_t panel, int n_panels, int64_t row,
-                     int n_rows)
+static void run_tile(float *out, const struct operand *o, size_t panel, size_t n_panels, size_t row,
+                     size_t n_rows)
 {
     const struct linear_tile tile = {
-        .w = o->packed + (size_t)panel * o->panel_bytes,
-        .x = o->x + (size_t)row * o->x_bytes,
+        .w = o->packed + panel * o->panel_bytes,
+        .x = o->x + row * o->x_bytes,
         .panel_bytes = o->panel_bytes,
         .x_bytes = o->x_bytes,
         .cols = o->cols,
@@ -107,19 +107,19 @@ static void run_tile(float *out, const struct operand *o, int64_t panel, int n_p
 /* What a rectangle is cut into. Rows are shared out evenly among as few groups as they need: 8 rows are
  * 4 and 4, not 6 and 2. */
 struct cut {
-    int64_t chunk_rows; /* rows whose activations stay in the cache */
-    int group_rows;     /* rows of a tile, at most */
-    int tile_panels;
+    size_t chunk_rows;  /* rows whose activations stay in the cache */
+    size_t group_rows;  /* rows of a tile, at most */
+    size_t tile_panels; /* panels of a tile, at most */
 };
 
-static struct cut cut_of(int64_t n_rows, size_t row_bytes, int rows_max)
+static struct cut cut_of(size_t n_rows, size_t row_bytes, size_t rows_max)
 {
-    int64_t fit = (int64_t)(ACT_CACHE_BYTES / row_bytes);
-    int64_t chunk = PL_MIN(PL_MAX(fit / rows_max, 1) * rows_max, n_rows);
-    int64_t groups = pl_div_up(chunk, rows_max);
+    size_t fit = row_bytes > 0 ? ACT_CACHE_BYTES / row_bytes : 0;
+    size_t chunk = PL_MIN(PL_MAX(fit / rows_max, 1) * rows_max, PL_MAX(n_rows, 1));
+    size_t groups = (chunk + rows_max - 1) / rows_max;
     return (struct cut){
         .chunk_rows = chunk,
-        .group_rows = (int)pl_div_up(chunk, PL_MAX(groups, 1)),
+        .group_rows = (chunk + groups - 1) / groups,
         .tile_panels = n_rows <= STREAM_ROWS ? 1 : LINEAR_TILE_PANELS,
     };
 }
@@ -128,18 +128,21 @@ void linear_run(const struct linear_task *task, int64_t panel_begin, int64_t pan
                 int64_t row_begin, int64_t row_end)
 {
     _Alignas(LINEAR_ALIGN) float y[2][LINEAR_TILE_ROWS * LINEAR_TILE_COLS];
+    if (panel_begin >= panel_end || row_begin >= row_end)
+        return;
     const bool glu = task->act != PL_ACT_NONE;
-    struct operand a = operand_of(task, 0);
-    struct operand b = glu ? operand_of(task, 1) : a;
-    struct cut cut = cut_of(row_end - row_begin, PL_MAX(a.x_bytes, b.x_bytes),
-                            PL_MIN(a.kernel.rows_max, b.kernel.rows_max));
+    const struct operand a = operand_of(task, 0);
+    const struct operand b = glu ? operand_of(task, 1) : a;
+    const size_t p_end = (size_t)panel_end, r_end = (size_t)row_end;
+    const struct cut cut = cut_of(r_end - (size_t)row_begin, PL_MAX(a.x_bytes, b.x_bytes),
+                                  PL_MIN(a.kernel.rows_max, b.kernel.rows_max));
 
-    for (int64_t r0 = row_begin; r0 < row_end; r0 += cut.chunk_rows) {
-        int64_t r1 = PL_MIN(r0 + cut.chunk_rows, row_end);
-        for (int64_t p = panel_begin; p < panel_end; p += cut.tile_panels) {
-            int n_panels = (int)PL_MIN(panel_end - p, cut.tile_panels);
-            for (int64_t r = r0; r < r1; r += cut.group_rows) {
-                int n_rows = (int)PL_MIN(r1 - r, cut.group_rows);
+    for (size_t r0 = (size_t)row_begin; r0 < r_end; r0 += cut.chunk_rows) {
+        size_t r1 = PL_MIN(r0 + cut.chunk_rows, r_end);
+        for (size_t p = (size_t)panel_begin; p < p_end; p += cut.tile_panels) {
+            size_t n_panels = PL_MIN(p_end - p, cut.tile_panels);
+            for (size_t r = r0; r < r1; r += cut.group_rows) {
+                size_t n_rows = PL_MIN(r1 - r, cut.group_rows);
                 run_tile(y[0], &a, p, n_panels, r, n_rows);
                 if (glu)
                     run_tile(y[1], &b, p, n_panels, r, n_rows);

@@ -9,21 +9,21 @@
 /* acc = fma(w, x, acc) over one chunk of a plain type. */
 static void plain_tile(float *out, const struct linear_tile *t, const struct linear_format *f)
 {
-    for (int p = 0; p < t->n_panels; p++) {
-        for (int lane = 0; lane < LINEAR_PANEL_ROWS; lane++) {
+    for (size_t p = 0; p < t->n_panels; p++) {
+        for (size_t lane = 0; lane < LINEAR_PANEL_ROWS; lane++) {
             float acc[LINEAR_TILE_ROWS] = {0};
-            const uint8_t *chunk = t->w + (size_t)p * t->panel_bytes;
-            for (int64_t k = 0; k < t->cols; k += f->chunk_elems, chunk += f->chunk_bytes) {
+            const uint8_t *chunk = t->w + p * t->panel_bytes;
+            for (size_t k = 0; k < t->cols; k += f->chunk_elems, chunk += f->chunk_bytes) {
                 float w[2] = {0};
-                int n = (int)PL_MIN(t->cols - k, (int64_t)f->chunk_elems);
+                size_t n = (size_t)PL_MIN(t->cols - k, f->chunk_elems);
                 f->expand(w, chunk, lane, n);
-                for (int r = 0; r < t->n_rows; r++) {
-                    const float *x = (const float *)(const void *)(t->x + (size_t)r * t->x_bytes);
-                    for (int i = 0; i < n; i++)
+                for (size_t r = 0; r < t->n_rows; r++) {
+                    const float *x = (const float *)(const void *)(t->x + r * t->x_bytes);
+                    for (size_t i = 0; i < n; i++)
                         acc[r] = fmaf(w[i], x[k + i], acc[r]);
                 }
             }
-            for (int r = 0; r < t->n_rows; r++)
+            for (size_t r = 0; r < t->n_rows; r++)
                 out[r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS + lane] = acc[r];
         }
     }
@@ -36,29 +36,29 @@ static float read_f32(const uint8_t *p)
     return f;
 }
 
-static int32_t dot(const int8_t *w, const uint8_t *x, int n)
+static int32_t dot(const int8_t *w, const uint8_t *x, size_t n)
 {
     int32_t sum = 0;
-    for (int k = 0; k < n; k++)
+    for (size_t k = 0; k < n; k++)
         sum += w[k] * (int8_t)x[k];
     return sum;
 }
 
 /* One block of 32 of one row of x. */
-static float add_block32(float acc, const struct linear_block *w, const uint8_t *x, int64_t cols,
-                         int64_t block_i)
+static float add_block32(float acc, const struct linear_block *w, const uint8_t *x, size_t cols,
+                         size_t block_i)
 {
     float dx = read_f32(x + linear_q8_32_of(cols).d + 4 * block_i);
     return fmaf((float)dot(w->w, x + 32 * block_i, 32), w->d * dx, acc);
 }
 
 /* One block of 256 of one row of x. */
-static float add_block256(float acc, const struct linear_block *w, const uint8_t *x, int64_t cols,
-                          int64_t block_i, bool has_min)
+static float add_block256(float acc, const struct linear_block *w, const uint8_t *x, size_t cols,
+                          size_t block_i, bool has_min)
 {
     struct linear_q8_256 at = linear_q8_256_of(cols);
     int32_t isum = 0, imin = 0;
-    for (int j = 0; j < 16; j++) {
+    for (size_t j = 0; j < 16; j++) {
         isum += w->scale[j] * dot(w->w + 16 * j, x + 256 * block_i + 16 * j, 16);
         if (has_min)
             imin += w->min[j] * (int16_t)linear_load_u16(x + at.sum16 + 32 * block_i + 2 * j);
@@ -70,23 +70,22 @@ static float add_block256(float acc, const struct linear_block *w, const uint8_t
 
 static void block_tile(float *out, const struct linear_tile *t, const struct linear_format *f)
 {
-    int per_chunk = (int)(f->chunk_elems / f->block_elems);
-    for (int p = 0; p < t->n_panels; p++) {
-        for (int lane = 0; lane < LINEAR_PANEL_ROWS; lane++) {
+    size_t per_chunk = f->chunk_elems / f->block_elems;
+    for (size_t p = 0; p < t->n_panels; p++) {
+        for (size_t lane = 0; lane < LINEAR_PANEL_ROWS; lane++) {
             float acc[LINEAR_TILE_ROWS] = {0};
-            const uint8_t *panel = t->w + (size_t)p * t->panel_bytes;
-            for (int64_t b = 0; b < t->cols / f->block_elems; b++) {
+            const uint8_t *panel = t->w + p * t->panel_bytes;
+            for (size_t b = 0; b < t->cols / f->block_elems; b++) {
                 struct linear_block w;
-                f->decode(&w, panel + (size_t)(b / per_chunk) * f->chunk_bytes,
-                          (int)(b % per_chunk), lane);
-                for (int r = 0; r < t->n_rows; r++) {
-                    const uint8_t *x = t->x + (size_t)r * t->x_bytes;
+                f->decode(&w, panel + b / per_chunk * f->chunk_bytes, b % per_chunk, lane);
+                for (size_t r = 0; r < t->n_rows; r++) {
+                    const uint8_t *x = t->x + r * t->x_bytes;
                     acc[r] = f->block_elems == 32
                                  ? add_block32(acc[r], &w, x, t->cols, b)
                                  : add_block256(acc[r], &w, x, t->cols, b, f->has_min);
                 }
             }
-            for (int r = 0; r < t->n_rows; r++)
+            for (size_t r = 0; r < t->n_rows; r++)
                 out[r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS + lane] = acc[r];
         }
     }

@@ -7,41 +7,41 @@
  */
 #include "linear_kernels.h"
 
-static void pack_f32(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows, int n)
+static void pack_f32(uint8_t *dst, const uint8_t *src, size_t src_stride, size_t n_rows, size_t n)
 {
     (void)n;
-    for (int r = 0; r < n_rows; r++)
-        memcpy(dst + 4 * r, src + (size_t)r * src_stride, 4);
+    for (size_t r = 0; r < n_rows; r++)
+        memcpy(dst + 4 * r, src + r * src_stride, 4);
 }
 
-static void expand_f32(float *dst, const uint8_t *chunk, int lane, int n)
+static void expand_f32(float *dst, const uint8_t *chunk, size_t lane, size_t n)
 {
     (void)n;
     memcpy(dst, chunk + 4 * lane, 4);
 }
 
-static void pack_f16(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows, int n)
+static void pack_f16(uint8_t *dst, const uint8_t *src, size_t src_stride, size_t n_rows, size_t n)
 {
-    for (int r = 0; r < n_rows; r++)
-        for (int k = 0; k < n; k++)
-            memcpy(dst + 32 * k + 2 * r, src + (size_t)r * src_stride + 2 * k, 2);
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t k = 0; k < n; k++)
+            memcpy(dst + 32 * k + 2 * r, src + r * src_stride + 2 * k, 2);
 }
 
-static void expand_f16(float *dst, const uint8_t *chunk, int lane, int n)
+static void expand_f16(float *dst, const uint8_t *chunk, size_t lane, size_t n)
 {
-    for (int k = 0; k < n; k++)
+    for (size_t k = 0; k < n; k++)
         dst[k] = linear_f16_to_f32(linear_load_u16(chunk + 32 * k + 2 * lane));
 }
 
-static void pack_bf16(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows, int n)
+static void pack_bf16(uint8_t *dst, const uint8_t *src, size_t src_stride, size_t n_rows, size_t n)
 {
-    for (int r = 0; r < n_rows; r++)
-        memcpy(dst + 4 * r, src + (size_t)r * src_stride, (size_t)n * 2);
+    for (size_t r = 0; r < n_rows; r++)
+        memcpy(dst + 4 * r, src + r * src_stride, (size_t)n * 2);
 }
 
-static void expand_bf16(float *dst, const uint8_t *chunk, int lane, int n)
+static void expand_bf16(float *dst, const uint8_t *chunk, size_t lane, size_t n)
 {
-    for (int k = 0; k < n; k++)
+    for (size_t k = 0; k < n; k++)
         dst[k] = linear_bf16_to_f32(linear_load_u16(chunk + 4 * lane + 2 * k));
 }
 

@@ -17,7 +17,7 @@
 enum { DMIN = 32, SCALES = 64, MINS = 192, QUANTS = 320, CHUNK = QUANTS + 2048 };
 
 /* The j-th scale and minimum out of the file's 12 bytes. */
-static void scale_min(const uint8_t *s, int j, uint8_t *ret_scale, uint8_t *ret_min)
+static void scale_min(const uint8_t *s, size_t j, uint8_t *ret_scale, uint8_t *ret_min)
 {
     if (j < 4) {
         *ret_scale = s[j] & 63;
@@ -28,33 +28,33 @@ static void scale_min(const uint8_t *s, int j, uint8_t *ret_scale, uint8_t *ret_
     *ret_min = (uint8_t)((s[j + 4] >> 4) | ((s[j] >> 6) << 4));
 }
 
-static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows, int n)
+static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, size_t n_rows, size_t n)
 {
     (void)n;
-    for (int r = 0; r < n_rows; r++) {
-        const uint8_t *s = src + (size_t)r * src_stride;
+    for (size_t r = 0; r < n_rows; r++) {
+        const uint8_t *s = src + r * src_stride;
         memcpy(dst + 2 * r, s, 2);
         memcpy(dst + DMIN + 2 * r, s + 2, 2);
-        for (int j = 0; j < 8; j++)
+        for (size_t j = 0; j < 8; j++)
             scale_min(s + 4, j, dst + SCALES + 16 * j + r,
                       dst + MINS + 32 * (j / 2) + 2 * r + j % 2);
-        for (int g = 0; g < 32; g++)
+        for (size_t g = 0; g < 32; g++)
             memcpy(dst + QUANTS + 64 * g + 4 * r, s + 16 + 4 * g, 4);
     }
 }
 
-static void decode(struct linear_block *ret, const uint8_t *chunk, int block_i, int lane)
+static void decode(struct linear_block *ret, const uint8_t *chunk, size_t block_i, size_t lane)
 {
     (void)block_i;
     ret->d = linear_f16_to_f32(linear_load_u16(chunk + 2 * lane));
     ret->dmin = linear_f16_to_f32(linear_load_u16(chunk + DMIN + 2 * lane));
-    for (int j = 0; j < 16; j++) {
+    for (size_t j = 0; j < 16; j++) {
         ret->scale[j] = chunk[SCALES + 16 * (j / 2) + lane];
         ret->min[j] = chunk[MINS + 32 * (j / 4) + 2 * lane + (j / 2) % 2];
     }
-    for (int i = 0; i < 128; i++) {
+    for (size_t i = 0; i < 128; i++) {
         uint8_t byte = chunk[QUANTS + 64 * (i / 4) + 4 * lane + i % 4];
-        int k = i / 32 * 64 + i % 32;
+        size_t k = i / 32 * 64 + i % 32;
         ret->w[k] = (int8_t)(byte & 15);
         ret->w[k + 32] = (int8_t)(byte >> 4);
     }

@@ -17,26 +17,26 @@
 enum { SCALES = 64, QUANTS = 320, RUN = 192, CHUNK = QUANTS + 16 * RUN };
 
 /* Column k of a file block, 0..63. */
-static uint8_t file_quant(const uint8_t *s, int k)
+static uint8_t file_quant(const uint8_t *s, size_t k)
 {
-    int h = k / 128, t = k / 32 % 4, l = k % 32;
+    size_t h = k / 128, t = k / 32 % 4, l = k % 32;
     int low = s[64 * h + 32 * (t % 2) + l] >> (4 * (t / 2)) & 15;
     int high = s[128 + 32 * h + l] >> (2 * t) & 3;
     return (uint8_t)(low | high << 4);
 }
 
-static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows, int n)
+static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, size_t n_rows, size_t n)
 {
     (void)n;
-    for (int r = 0; r < n_rows; r++) {
-        const uint8_t *s = src + (size_t)r * src_stride;
+    for (size_t r = 0; r < n_rows; r++) {
+        const uint8_t *s = src + r * src_stride;
         memcpy(dst + 2 * r, s + 208, 2);
-        for (int j = 0; j < 16; j++) {
+        for (size_t j = 0; j < 16; j++) {
             uint8_t *d = dst + QUANTS + RUN * j + 4 * r;
             dst[SCALES + 16 * j + r] = s[192 + j];
-            for (int i = 0; i < 4; i++) {
+            for (size_t i = 0; i < 4; i++) {
                 int last = file_quant(s, 16 * j + 12 + i);
-                for (int g = 0; g < 3; g++)
+                for (size_t g = 0; g < 3; g++)
                     d[64 * g + i] =
                         (uint8_t)(file_quant(s, 16 * j + 4 * g + i) | (last >> (2 * g) & 3) << 6);
             }
@@ -44,17 +44,17 @@ static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows
     }
 }
 
-static void decode(struct linear_block *ret, const uint8_t *chunk, int block_i, int lane)
+static void decode(struct linear_block *ret, const uint8_t *chunk, size_t block_i, size_t lane)
 {
     (void)block_i;
     ret->d = linear_f16_to_f32(linear_load_u16(chunk + 2 * lane));
-    for (int j = 0; j < 16; j++) {
+    for (size_t j = 0; j < 16; j++) {
         const uint8_t *q = chunk + QUANTS + RUN * j + 4 * lane;
         int8_t *w = ret->w + 16 * j;
         ret->scale[j] = (int8_t)chunk[SCALES + 16 * j + lane];
-        for (int i = 0; i < 4; i++) {
+        for (size_t i = 0; i < 4; i++) {
             int last = q[i] >> 6 | q[64 + i] >> 6 << 2 | q[128 + i] >> 6 << 4;
-            for (int g = 0; g < 3; g++)
+            for (size_t g = 0; g < 3; g++)
                 w[4 * g + i] = (int8_t)((q[64 * g + i] & 63) - 32);
             w[12 + i] = (int8_t)(last - 32);
         }

@@ -9,24 +9,24 @@
 
 enum { FILE_BLOCK = 34, BLOCK = 512, QUANTS = 64 };
 
-static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, int n_rows, int n)
+static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, size_t n_rows, size_t n)
 {
-    for (int b = 0; b < n / 32; b++) {
-        for (int r = 0; r < n_rows; r++) {
-            const uint8_t *s = src + (size_t)r * src_stride + (size_t)b * FILE_BLOCK;
+    for (size_t b = 0; b < n / 32; b++) {
+        for (size_t r = 0; r < n_rows; r++) {
+            const uint8_t *s = src + r * src_stride + (size_t)b * FILE_BLOCK;
             uint8_t *d = dst + QUANTS + b * BLOCK + 4 * r;
             memcpy(dst + 32 * b + 2 * r, s, 2);
-            for (int k = 0; k < 32; k++)
+            for (size_t k = 0; k < 32; k++)
                 d[64 * (k / 4) + k % 4] = s[2 + k] ^ 0x80u;
         }
     }
 }
 
-static void decode(struct linear_block *ret, const uint8_t *chunk, int block_i, int lane)
+static void decode(struct linear_block *ret, const uint8_t *chunk, size_t block_i, size_t lane)
 {
     const uint8_t *q = chunk + QUANTS + block_i * BLOCK + 4 * lane;
     ret->d = linear_f16_to_f32(linear_load_u16(chunk + 32 * block_i + 2 * lane));
-    for (int k = 0; k < 32; k++)
+    for (size_t k = 0; k < 32; k++)
         ret->w[k] = (int8_t)(q[64 * (k / 4) + k % 4] - 128);
 }
 

@@ -16,10 +16,10 @@
 /* Limits: int8 with a scale per 32 (256) normal values has an NMSE of about 2e-5 (4e-5); the minima of
  * Q4_K cancel part of the output of random weights, which makes the rest weigh more. */
 const struct case_type case_types[] = {
-    {PL_DTYPE_F32, "F32", 1e-10, {-1, -1}, 0},   {PL_DTYPE_F16, "F16", 1e-10, {-1, -1}, 0},
-    {PL_DTYPE_BF16, "BF16", 1e-5, {-1, -1}, 0},  {PL_DTYPE_Q8_0, "Q8_0", 1e-4, {0, -1}, 8},
-    {PL_DTYPE_Q4_0, "Q4_0", 1e-4, {0, -1}, 12},  {PL_DTYPE_Q4_K, "Q4_K", 2e-4, {0, 2}, 8},
-    {PL_DTYPE_Q6_K, "Q6_K", 2e-4, {208, -1}, 5},
+    {PL_DTYPE_F32, 0, "F32", 1e-10, {-1, -1}},   {PL_DTYPE_F16, 0, "F16", 1e-10, {-1, -1}},
+    {PL_DTYPE_BF16, 0, "BF16", 1e-5, {-1, -1}},  {PL_DTYPE_Q8_0, 8, "Q8_0", 1e-4, {0, -1}},
+    {PL_DTYPE_Q4_0, 12, "Q4_0", 1e-4, {0, -1}},  {PL_DTYPE_Q4_K, 8, "Q4_K", 2e-4, {0, 2}},
+    {PL_DTYPE_Q6_K, 5, "Q6_K", 2e-4, {208, -1}},
 };
 const int case_n_types = (int)PL_ARRAY_LEN(case_types);
 
@@ -205,6 +205,11 @@ void case_reference(double *ref, const struct case_weight *w, const float *x, in
     }
     case_release(row);
     case_release(in);
+}
+
+bool case_same_bits(float a, float b)
+{
+    return float_to_bits(a) == float_to_bits(b);
 }
 
 double case_nmse(const float *a, const double *b, int64_t n)

@@ -11,10 +11,10 @@
 
 struct case_type {
     uint32_t dtype;
-    const char *name;
-    double nmse_max;   /* against unrounded activations */
-    int scale_at[2];   /* offsets of f16 scales in a block; -1: none */
     uint32_t exponent; /* of random f16 scales: 2^(exponent - 15) at most */
+    const char *name;
+    double nmse_max; /* against unrounded activations */
+    int scale_at[2]; /* offsets of f16 scales in a block; -1: none */
 };
 
 extern const struct case_type case_types[];
@@ -54,6 +54,8 @@ uint8_t *case_prepare(const struct linear_isa *isa, uint32_t dtype, const float 
 /* ref [n_rows, w->rows] in double over expanded weights; x as the format rounds it, or as it is. */
 void case_reference(double *ref, const struct case_weight *w, const float *x, int64_t n_rows,
                     enum linear_act_format rounded_as);
+
+bool case_same_bits(float a, float b);
 
 /* sum (a - b)^2 / sum b^2 */
 double case_nmse(const float *a, const double *b, int64_t n);

@@ -20,7 +20,7 @@ static void assert_row_equal(const struct case_weight *w, int64_t row)
     linear_unpack_row(got, w->packed, w->type->dtype, w->cols, row);
     dequant_row(w->type->dtype, want, w->file + (size_t)row * w->row_bytes, w->cols);
     for (int64_t k = 0; k < w->cols; k++) {
-        if (memcmp(&got[k], &want[k], 4) != 0)
+        if (!case_same_bits(got[k], want[k]))
             fail_msg("%s: row %lld, column %lld: got %a, want %a", w->type->name, (long long)row,
                      (long long)k, (double)got[k], (double)want[k]);
     }
@@ -158,11 +158,16 @@ static size_t read_file(const char *folder, const char *name, const char *suffix
     return n;
 }
 
+/* Of each file; a NumPy 1.0 header is 128 bytes. */
+#define ROWS       ((size_t)8)
+#define COLS       ((size_t)256)
+#define NPY_HEADER ((size_t)128)
+
 static void golden_blocks_are_bit_equal(void **state)
 {
     (void)state;
-    enum { ROWS = 8, COLS = 256, NPY_HEADER = 128 };
-    const char *folder = getenv("PL_SHARED");
+
+    const char *folder = getenv("PL_SHARED"); /* NOLINT(concurrency-mt-unsafe): one thread */
     static uint8_t blocks[ROWS * COLS * 4], npy[NPY_HEADER + ROWS * COLS * 4];
     int seen = 0;
     for (int i = 0; i < case_n_types && folder != NULL; i++) {
@@ -174,13 +179,15 @@ static void golden_blocks_are_bit_equal(void **state)
         assert_int_equal(read_file(folder, type->name, "npy", npy, sizeof npy), sizeof npy);
         uint32_t layout;
         uint64_t bytes;
-        assert_true(linear_layout_query(type->dtype, ROWS, COLS, &layout, &bytes));
+        assert_true(
+            linear_layout_query(type->dtype, (int64_t)ROWS, (int64_t)COLS, &layout, &bytes));
         uint8_t *packed = case_alloc((size_t)bytes, 0);
-        linear_pack_range(packed, blocks, n / ROWS, type->dtype, ROWS, COLS, 0, 1);
-        for (int r = 0; r < ROWS; r++) {
+        linear_pack_range(packed, blocks, n / ROWS, type->dtype, (int64_t)ROWS, (int64_t)COLS, 0,
+                          1);
+        for (size_t r = 0; r < ROWS; r++) {
             float *row = case_alloc(COLS * sizeof *row, 0);
-            linear_unpack_row(row, packed, type->dtype, COLS, r);
-            assert_memory_equal(row, npy + NPY_HEADER + (size_t)r * COLS * 4, COLS * 4);
+            linear_unpack_row(row, packed, type->dtype, (int64_t)COLS, (int64_t)r);
+            assert_memory_equal(row, npy + NPY_HEADER + r * COLS * 4, COLS * 4);
             case_release(row);
         }
         case_release(packed);

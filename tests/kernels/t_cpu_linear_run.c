@@ -83,7 +83,7 @@ static void assert_same(const struct problem *p, const float *a, const float *b,
 {
     int64_t stride = p->w.rows + GAP;
     for (int64_t i = 0; i < p->n_rows * stride; i++) {
-        if (memcmp(&a[i], &b[i], 4) != 0)
+        if (!case_same_bits(a[i], b[i]))
             fail_msg("%s [%lld, %lld] x %lld, %s: row %lld output %lld: %a and %a", p->w.type->name,
                      (long long)p->w.rows, (long long)p->w.cols, (long long)p->n_rows, what,
                      (long long)(i / stride), (long long)(i % stride), (double)a[i], (double)b[i]);
@@ -241,7 +241,7 @@ static void check_finish(enum pl_act act, enum linear_level level, int gate_type
     struct problem gate, up;
     problem_init(&gate, &case_types[gate_type], N, COLS, T, 41);
     problem_init(&up, &case_types[up_type], N, COLS, T, 43);
-    float bias[2][N], first[T * N], *out = case_alloc(T * (N + GAP) * sizeof(float), 0xff);
+    float bias[2][N], first[T * N], *out = case_alloc((size_t)T * (N + GAP) * sizeof(float), 0xff);
     uint64_t seed = 47;
     for (int i = 0; i < 2 * N; i++)
         bias[i / N][i % N] = case_normal(&seed);
@@ -268,10 +268,10 @@ static void check_finish(enum pl_act act, enum linear_level level, int gate_type
     case_reference(y0, &gate.w, gate.x, T, linear_act_format(isa, gate.w.type->dtype));
     case_reference(y1, &up.w, gate.x, T, linear_act_format(isa, up.w.type->dtype));
     for (int i = 0; i < T * N; i++) {
-        double want =
-            act_of(act, y0[i] + (double)bias[0][i % N], y1[i] + (double)bias[1][i % N], 1.702f, 2) *
-                0.75 +
-            (double)first[i];
+        double want = act_of(act, y0[i] + (double)bias[0][i % N], y1[i] + (double)bias[1][i % N],
+                             (double)1.702f, 2) *
+                          0.75 +
+                      (double)first[i];
         double got = (double)out[i / N * (N + GAP) + i % N];
         if (!(fabs(got - want) <= 2e-5 * (1 + fabs(want))))
             fail_msg("act %d, %s: output %d: got %.9g, want %.9g", (int)act, case_level_name(level),
