@@ -292,6 +292,7 @@ struct node *template_node_new(struct parser *p, enum node_kind kind, int line);
 const struct name *template_intern(struct template *tmpl, const char *text, size_t n);
 const struct name *template_parse_name(struct parser *p);
 struct token *template_next(struct parser *p);
+bool template_token_is(const struct token *token, const char *text);
 bool template_at_name(const struct parser *p, const char *text);
 bool template_skip_name(struct parser *p, const char *text);
 bool template_skip(struct parser *p, enum token_kind kind);

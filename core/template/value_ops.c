@@ -376,6 +376,8 @@ struct template_value *template_range_at(struct eval *ev, const struct template_
 
 static bool iterate_string(struct eval *ev, const struct template_value *string, struct seq *ret)
 {
+    struct template_value plain = *string; /* the characters of Markup are plain */
+    plain.safe = false;
     struct template_value **items = template_alloc(ev, string->u.string.chars, sizeof(void *));
     if (items == NULL)
         return false;
@@ -383,7 +385,7 @@ static bool iterate_string(struct eval *ev, const struct template_value *string,
     size_t bytes = 0;
     for (size_t at = 0; at < string->u.string.bytes; at += bytes) {
         bytes = template_char_bytes(string->u.string.text + at, string->u.string.bytes - at);
-        items[n] = template_substring(ev, string, at, at + bytes);
+        items[n] = template_substring(ev, &plain, at, at + bytes);
         if (items[n++] == NULL)
             return false;
     }
