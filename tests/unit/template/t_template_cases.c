@@ -130,7 +130,7 @@ static void renders_every_reference_case(void **state)
 {
     (void)state;
     char folder[4096];
-    const char *shared = getenv("PL_SHARED");
+    const char *shared = getenv("PL_SHARED"); /* NOLINT(concurrency-mt-unsafe): one thread */
     snprintf(folder, sizeof folder, "%s/data/templates", shared != NULL ? shared : ".");
     DIR *dir = opendir(folder);
     if (dir == NULL) {
