@@ -1,4 +1,5 @@
-/* See gguf.h. Opening, look-ups and typed access; parse.c reads the bytes, place.c checks the data. */
+/* See gguf.h. Opening, look-ups and typed access; parse.c reads the bytes, place.c checks the data,
+ * split.c joins shards. */
 #include "impl.h"
 
 #include <math.h>
@@ -12,8 +13,8 @@
 #include "base/hash.h"
 #include "base/banned.h"
 
-/* What parsing may take: 48 MiB holds the largest tables that GGUF_*_MAX admit. */
-#define ARENA_BUDGET_BYTES ((size_t)48 * 1024 * 1024)
+/* What parsing may take: 52 MiB holds the largest tables that GGUF_*_MAX admit. */
+#define ARENA_BUDGET_BYTES ((size_t)52 * 1024 * 1024)
 
 void gguf_printable(struct gguf_str text, char *out, size_t cap)
 {
@@ -49,9 +50,14 @@ struct gguf_str gguf_kv_name(const struct gguf *file, uint64_t i)
     return file->kvs[i].key;
 }
 
+static struct gguf_tensor *tensor_at(const struct gguf *file, uint64_t i)
+{
+    return file->joined != NULL ? file->joined[i] : &file->tensors[i];
+}
+
 struct gguf_str gguf_tensor_name(const struct gguf *file, uint64_t i)
 {
-    return file->tensors[i].name;
+    return tensor_at(file, i)->name;
 }
 
 uint32_t *gguf_index_slot(const struct gguf *file, const struct gguf_index *index,
@@ -68,15 +74,33 @@ uint32_t *gguf_index_slot(const struct gguf *file, const struct gguf_index *inde
     }
 }
 
-enum pl_status gguf_open(const char *path, struct gguf **ret, struct pl_error *err)
+enum pl_status gguf_open_one(const char *path, struct gguf *first, struct gguf **ret,
+                             struct pl_error *err)
 {
     struct gguf *file = calloc(1, sizeof *file);
     if (file == NULL)
         return pl_error_set(err, PL_ENOMEM, "gguf: out of memory");
-    arena_init(&file->arena, ARENA_BUDGET_BYTES);
+    arena_init(&file->own_arena, ARENA_BUDGET_BYTES);
+    file->arena = first != NULL ? first->arena : &file->own_arena;
+    file->n_strings = first != NULL ? first->n_strings : 0;
     enum pl_status status = file_map(path, &file->map, err);
     if (status == PL_OK)
         status = gguf_parse(file, err);
+    if (status != PL_OK) {
+        gguf_close(file);
+        return status;
+    }
+    *ret = file;
+    return PL_OK;
+}
+
+enum pl_status gguf_open(const char *path, struct gguf **ret, struct pl_error *err)
+{
+    struct gguf *file = NULL;
+    enum pl_status status = gguf_open_one(path, NULL, &file, err);
+    if (status != PL_OK)
+        return status;
+    status = gguf_join_shards(path, &file, err);
     if (status != PL_OK) {
         gguf_close(file);
         return status;
@@ -89,7 +113,9 @@ void gguf_close(struct gguf *file)
 {
     if (file == NULL)
         return;
-    arena_deinit(&file->arena);
+    for (uint32_t i = 1; i < file->n_shards; i++)
+        gguf_close(file->shards[i]);
+    arena_deinit(&file->own_arena);
     file_unmap(&file->map);
     free(file);
 }
@@ -101,7 +127,15 @@ uint32_t gguf_version(const struct gguf *file)
 
 size_t gguf_file_bytes(const struct gguf *file)
 {
-    return file->map.bytes;
+    size_t bytes = file->map.bytes;
+    for (uint32_t i = 1; i < file->n_shards; i++)
+        bytes += file->shards[i]->map.bytes;
+    return bytes;
+}
+
+uint32_t gguf_n_shards(const struct gguf *file)
+{
+    return PL_MAX(file->n_shards, 1u);
 }
 
 uint64_t gguf_n_kv(const struct gguf *file)
@@ -117,13 +151,13 @@ const struct gguf_kv *gguf_kv_at(const struct gguf *file, uint64_t i)
 
 uint64_t gguf_n_tensors(const struct gguf *file)
 {
-    return file->n_tensors;
+    return file->joined != NULL ? file->n_joined : file->n_tensors;
 }
 
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *file, uint64_t i)
 {
-    PL_CHECK(i < file->n_tensors);
-    return &file->tensors[i];
+    PL_CHECK(i < gguf_n_tensors(file));
+    return tensor_at(file, i);
 }
 
 const struct gguf_kv *gguf_find(const struct gguf *file, const char *key)
@@ -137,7 +171,7 @@ const struct gguf_tensor *gguf_find_tensor(const struct gguf *file, const char *
 {
     struct gguf_str text = {name, strlen(name)};
     uint32_t item = *gguf_index_slot(file, &file->tensor_index, gguf_tensor_name, text);
-    return item == 0 ? NULL : &file->tensors[item - 1];
+    return item == 0 ? NULL : tensor_at(file, item - 1);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -225,20 +259,10 @@ static int64_t number_i64(struct number n)
     return n.f <= -9223372036854775808.0 ? INT64_MIN : (int64_t)n.f;
 }
 
-static size_t type_bytes(enum gguf_type type)
-{
-    static const unsigned char bytes[] = {
-        [GGUF_U8] = 1,  [GGUF_I8] = 1,  [GGUF_U16] = 2, [GGUF_I16] = 2,
-        [GGUF_U32] = 4, [GGUF_I32] = 4, [GGUF_F32] = 4, [GGUF_BOOL] = 1,
-        [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8,
-    };
-    return (size_t)type < sizeof bytes ? bytes[type] : 0;
-}
-
 static struct number elem(const struct gguf_kv *kv, uint64_t i)
 {
     PL_CHECK(i < kv->n_elems && kv->elem_type != GGUF_STRING);
-    return load_number(kv->elem_type, kv->data + i * type_bytes(kv->elem_type));
+    return load_number(kv->elem_type, kv->data + i * gguf_type_bytes(kv->elem_type));
 }
 
 double gguf_elem_f64(const struct gguf_kv *kv, uint64_t i)

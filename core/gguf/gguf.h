@@ -1,5 +1,8 @@
 /*
- * gguf/gguf.h - reads a GGUF model file: metadata, tensor table, and the mapped tensor bytes.
+ * gguf/gguf.h - reads a GGUF model: metadata, tensor table, and the mapped tensor bytes.
+ *
+ * A model split over files (NAME-00001-of-00003.gguf) is opened by any of them and is one model then: the
+ * tensors of all, the metadata of the first.
  *
  * A file is untrusted: every count, length, offset and type is checked before it is used, memory is
  * bounded by the file's own size, and a refusal is one line naming the key, tensor or offset. After
@@ -9,7 +12,7 @@
  * Ownership: everything returned points into the opened file and lives until gguf_close.
  * Threads: immutable after open.
  * Errors: PL_EFORMAT (malformed), PL_ENOTSUP (version, tensor type), PL_ENOENT/PL_EIO, PL_ENOMEM.
- * Limits: GGUF_*_MAX; memory is below 48 MiB whatever the file claims (PL_ELIMIT).  A file that another
+ * Limits: GGUF_*_MAX; memory is below 52 MiB whatever the file claims (PL_ELIMIT).  A file that another
  * process truncates while it is open ends this one with SIGBUS: model files are replaced, never rewritten.
  * Source: GGUF specification (ggml docs/gguf.md), v2 and v3.
  */
@@ -25,6 +28,7 @@
 #define GGUF_KEY_BYTES_MAX   65535u   /* the specification's */
 #define GGUF_NAME_BYTES_MAX  64u      /* of a tensor; the specification's */
 #define GGUF_STRINGS_MAX     1500000u /* of all arrays; the largest tokenizers have 800,000 */
+#define GGUF_SHARDS_MAX      1024u    /* of a split model; the largest published have below 300 */
 #define GGUF_ALIGN_MIN       8u       /* the specification's */
 #define GGUF_ALIGN_MAX       1048576u /* a huge page and more */
 #define GGUF_TENSOR_TYPE_MAX 99u      /* enum pl_dtype beyond are ours, never in files */
@@ -71,11 +75,13 @@ struct gguf_tensor {
 
 struct gguf;
 
+/* path: a model file, or any shard of one. A shard that is absent is PL_ENOENT, naming it. */
 PL_NODISCARD enum pl_status gguf_open(const char *path, struct gguf **ret, struct pl_error *err);
 void gguf_close(struct gguf *file);
 
 uint32_t gguf_version(const struct gguf *file);
-size_t gguf_file_bytes(const struct gguf *file);
+size_t gguf_file_bytes(const struct gguf *file); /* of all shards */
+uint32_t gguf_n_shards(const struct gguf *file); /* 1: not split */
 uint64_t gguf_n_kv(const struct gguf *file);
 const struct gguf_kv *gguf_kv_at(const struct gguf *file, uint64_t i);
 uint64_t gguf_n_tensors(const struct gguf *file);

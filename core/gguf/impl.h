@@ -1,5 +1,5 @@
 /*
- * gguf/impl.h - what the files of this room share: the opened file, its name index, its parser.
+ * gguf/impl.h - what the files of this room share: the opened file, its name index, parser, shards.
  *
  * Not a public header.  Ownership, threads: as gguf.h.  Source: ours.
  */
@@ -23,17 +23,32 @@ struct gguf_index {
 
 struct gguf {
     struct file_map map;
-    struct arena arena; /* everything below */
+    struct arena own_arena; /* unused by shards behind the first */
+    struct arena *arena;    /* everything below; all shards of a model share the first one's */
     uint32_t version;
     uint32_t alignment; /* bytes, a power of two */
     struct gguf_kv *kvs;
     uint64_t n_kv;
     struct gguf_tensor *tensors;
     uint64_t n_tensors;
-    size_t n_strings; /* of all arrays together */
+    size_t n_strings; /* of all arrays together, all shards together */
     struct gguf_index kv_index;
     struct gguf_index tensor_index;
+    /* Of a split model, once its shards are joined; else NULL and 0. */
+    struct gguf **shards; /* [n_shards]; [0] is this one */
+    uint32_t n_shards;
+    struct gguf_tensor **joined; /* [n_joined] the tensors of all shards, in order */
+    uint64_t n_joined;
 };
+
+/* One file, whatever its split keys say. first: whose arena it shares, or NULL. */
+PL_NODISCARD enum pl_status gguf_open_one(const char *path, struct gguf *first, struct gguf **ret,
+                                          struct pl_error *err);
+
+/* *file was opened from path: if it is a shard, opens the others and makes *file the first of them. On
+ * failure *file is still a file to be closed. */
+PL_NODISCARD enum pl_status gguf_join_shards(const char *path, struct gguf **file,
+                                             struct pl_error *err);
 
 /* Reads everything out of file->map. On failure the file holds what was read so far. */
 PL_NODISCARD enum pl_status gguf_parse(struct gguf *file, struct pl_error *err);
@@ -42,6 +57,9 @@ PL_NODISCARD enum pl_status gguf_parse(struct gguf *file, struct pl_error *err);
  * overlapping. offsets: as stored, one per tensor. */
 PL_NODISCARD enum pl_status gguf_place_tensors(struct gguf *file, const uint64_t *offsets,
                                                size_t at, struct pl_error *err);
+
+/* Of one value; 0 for strings and arrays, which have no fixed size. */
+size_t gguf_type_bytes(enum gguf_type type);
 
 /* An empty index for n names; false: out of memory. */
 PL_NODISCARD bool gguf_index_init(struct gguf_index *index, struct arena *arena, uint64_t n);

@@ -88,7 +88,7 @@ static enum pl_status read_str(struct cursor *c, const char *part, struct gguf_s
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-static size_t value_bytes(uint32_t type)
+size_t gguf_type_bytes(enum gguf_type type)
 {
     switch (type) {
     case GGUF_U8:
@@ -102,8 +102,10 @@ static size_t value_bytes(uint32_t type)
     case GGUF_U64:
     case GGUF_I64:
     case GGUF_F64: return 8;
-    default: return 0; /* of no fixed size, or unknown */
+    case GGUF_STRING:
+    case GGUF_ARRAY: break;
     }
+    return 0;
 }
 
 static enum pl_status read_strings(struct cursor *c, struct gguf *file, struct gguf_kv *kv)
@@ -118,7 +120,7 @@ static enum pl_status read_strings(struct cursor *c, struct gguf *file, struct g
                             "gguf: %s: more than %u strings in the file's arrays", c->subject,
                             GGUF_STRINGS_MAX);
     file->n_strings += (size_t)n;
-    struct gguf_str *strings = arena_alloc(&file->arena, (size_t)n * sizeof *strings);
+    struct gguf_str *strings = arena_alloc(file->arena, (size_t)n * sizeof *strings);
     if (strings == NULL)
         return pl_error_set(c->err, PL_ENOMEM, "gguf: %s: out of memory", c->subject);
     for (uint64_t i = 0; i < n; i++) {
@@ -132,7 +134,7 @@ static enum pl_status read_strings(struct cursor *c, struct gguf *file, struct g
 
 static enum pl_status read_plain(struct cursor *c, const struct gguf_kv *kv)
 {
-    size_t bytes = value_bytes(kv->elem_type);
+    size_t bytes = gguf_type_bytes(kv->elem_type);
     if (kv->n_elems > left(c) / bytes)
         return pl_error_set(c->err, PL_EFORMAT,
                             "gguf: %s: value at byte %zu claims %llu x %s, %zu bytes are left",
@@ -222,8 +224,8 @@ static enum pl_status read_kvs(struct cursor *c, struct gguf *file, uint64_t n)
         return pl_error_set(c->err, PL_ELIMIT,
                             "gguf: key count at byte 16 claims %llu keys, at most %u",
                             (unsigned long long)n, GGUF_KEYS_MAX);
-    file->kvs = arena_array(&file->arena, (size_t)n, sizeof *file->kvs);
-    if (file->kvs == NULL || !gguf_index_init(&file->kv_index, &file->arena, n))
+    file->kvs = arena_array(file->arena, (size_t)n, sizeof *file->kvs);
+    if (file->kvs == NULL || !gguf_index_init(&file->kv_index, file->arena, n))
         return pl_error_set(c->err, PL_ENOMEM, "gguf: out of memory for %llu keys",
                             (unsigned long long)n);
     for (uint64_t i = 0; i < n; i++) {
@@ -342,10 +344,10 @@ static enum pl_status read_tensors(struct cursor *c, struct gguf *file, uint64_t
         return pl_error_set(c->err, PL_ELIMIT,
                             "gguf: tensor count at byte 8 claims %llu tensors, at most %u",
                             (unsigned long long)n, GGUF_TENSORS_MAX);
-    file->tensors = arena_array(&file->arena, (size_t)n, sizeof *file->tensors);
-    uint64_t *offsets = arena_array(&file->arena, (size_t)n, sizeof *offsets);
+    file->tensors = arena_array(file->arena, (size_t)n, sizeof *file->tensors);
+    uint64_t *offsets = arena_array(file->arena, (size_t)n, sizeof *offsets);
     if (file->tensors == NULL || offsets == NULL ||
-        !gguf_index_init(&file->tensor_index, &file->arena, n))
+        !gguf_index_init(&file->tensor_index, file->arena, n))
         return pl_error_set(c->err, PL_ENOMEM, "gguf: out of memory for %llu tensors",
                             (unsigned long long)n);
     for (uint64_t i = 0; i < n; i++) {

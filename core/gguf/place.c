@@ -35,7 +35,7 @@ static int by_place(const void *a, const void *b)
 static enum pl_status refuse_overlaps(struct gguf *file, struct pl_error *err)
 {
     size_t n = (size_t)file->n_tensors;
-    const struct gguf_tensor **sorted = arena_array(&file->arena, n, sizeof(struct gguf_tensor *));
+    const struct gguf_tensor **sorted = arena_array(file->arena, n, sizeof(struct gguf_tensor *));
     if (sorted == NULL)
         return pl_error_set(err, PL_ENOMEM, "gguf: out of memory for %zu tensors", n);
     for (size_t i = 0; i < n; i++)

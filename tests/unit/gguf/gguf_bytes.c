@@ -99,3 +99,12 @@ void gguf_bytes_end(struct gguf_bytes *b)
         close(b->fd);
     b->fd = -1;
 }
+
+void gguf_bytes_save(struct gguf_bytes *b, const char *path)
+{
+    PL_CHECK(!b->out.failed);
+    FILE *f = fopen(path, "wb");
+    PL_CHECK(f != NULL);
+    PL_CHECK(fwrite(b->out.data, 1, b->out.len, f) == b->out.len);
+    PL_CHECK(fclose(f) == 0);
+}

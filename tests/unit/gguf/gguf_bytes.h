@@ -40,6 +40,8 @@ const char *gguf_bytes_path(struct gguf_bytes *b);
 /* Cuts the file behind gguf_bytes_path to n bytes / sets one of its bytes. */
 void gguf_bytes_cut(const struct gguf_bytes *b, size_t n);
 void gguf_bytes_poke(const struct gguf_bytes *b, size_t at, unsigned char value);
+/* The file as it is now, under a name of the test's. */
+void gguf_bytes_save(struct gguf_bytes *b, const char *path);
 void gguf_bytes_end(struct gguf_bytes *b);
 
 #endif

@@ -147,6 +147,93 @@ static void reads_numbers_of_every_type(void **state)
     }
 }
 
+static void arrays_of_every_type_may_be_empty_or_long(void **state)
+{
+    (void)state;
+    for (uint32_t type = GGUF_U8; type <= GGUF_F64; type++) {
+        if (type == GGUF_ARRAY)
+            continue;
+        static const size_t bytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+        enum { N = 70001 }; /* over 64 Ki, odd: what follows is unaligned */
+        for (uint64_t n = 0; n <= N; n += N) {
+            struct gguf_bytes b;
+            struct gguf *file = NULL;
+            struct pl_error err = {""};
+            gguf_bytes_begin(&b, 3, 0, 2);
+            gguf_bytes_array(&b, "k", type, n);
+            for (uint64_t i = 0; i < n; i++) {
+                char value[8] = {0};
+                value[0] = (char)(i & 1);
+                if (type == GGUF_STRING)
+                    gguf_bytes_str(&b, i % 2 == 0 ? "" : "odd");
+                else
+                    buf_append(&b.out, value, bytes[type]);
+            }
+            gguf_bytes_key(&b, "behind", GGUF_U32);
+            gguf_bytes_u32(&b, 77);
+            if (gguf_open(gguf_bytes_path(&b), &file, &err) != PL_OK)
+                fail_msg("%s x %llu: %s", gguf_type_name((enum gguf_type)type),
+                         (unsigned long long)n, err.msg);
+            const struct gguf_kv *kv = gguf_find(file, "k");
+            assert_int_equal(kv->type, GGUF_ARRAY);
+            assert_int_equal(kv->elem_type, type);
+            assert_int_equal(kv->n_elems, n);
+            bool integer = type != GGUF_STRING && type != GGUF_F32 && type != GGUF_F64;
+            for (uint64_t i = 0; i < n; i += 9999) {
+                if (type == GGUF_STRING)
+                    assert_int_equal(kv->strings[i].len, i % 2 == 0 ? 0 : 3);
+                else if (integer)
+                    assert_int_equal(gguf_elem_i64(kv, i), i & 1);
+                else
+                    assert_true(gguf_elem_f64(kv, i) < 1e-40);
+            }
+            uint32_t behind = 0;
+            assert_int_equal(gguf_get_u32(file, "behind", &behind, &err), PL_OK);
+            assert_int_equal(behind, 77);
+            gguf_close(file);
+            gguf_bytes_end(&b);
+        }
+    }
+}
+
+/* 4.5 GiB of hole, then a tensor: costs no disk and no memory. */
+static void tensors_may_be_larger_than_four_gib(void **state)
+{
+    (void)state;
+    static const uint64_t big[] = {32768, 36864};
+    static const uint64_t big_bytes = (uint64_t)32768 * 36864 * 4;
+    struct gguf_bytes b;
+    struct gguf *file = NULL;
+    struct pl_error err = {""};
+    gguf_bytes_begin(&b, 3, 2, 0);
+    gguf_bytes_tensor(&b, "big", 2, big, PL_DTYPE_F32, 0);
+    gguf_bytes_tensor(&b, "behind", 1, dims_8, PL_DTYPE_F32, big_bytes);
+    gguf_bytes_data(&b, 32, 0);
+    size_t data_at = b.out.len;
+    const char *path = gguf_bytes_path(&b);
+    gguf_bytes_cut(&b, data_at + big_bytes + 31);
+    assert_int_equal(gguf_open(path, &file, &err), PL_EFORMAT);
+    assert_string_equal(err.msg, "gguf: tensor 'behind': offset 4831838208 + 32 bytes is beyond "
+                                 "the data, 4831838239 bytes from byte 128");
+    gguf_bytes_cut(&b, data_at + big_bytes + 32);
+    gguf_bytes_poke(&b, data_at + big_bytes - 1, 41);
+    gguf_bytes_poke(&b, data_at + big_bytes, 42);
+    gguf_bytes_poke(&b, data_at + big_bytes + 31, 43);
+    if (gguf_open(path, &file, &err) != PL_OK)
+        fail_msg("%s", err.msg);
+    const struct gguf_tensor *t = gguf_find_tensor(file, "big");
+    assert_true(t->bytes == big_bytes);
+    assert_int_equal(t->data[big_bytes - 1], 41);
+    gguf_release_tensor(file, t);
+    assert_int_equal(t->data[big_bytes - 1], 41);
+    t = gguf_find_tensor(file, "behind");
+    assert_int_equal(t->data[0], 42);
+    assert_int_equal(t->data[31], 43);
+    assert_true(gguf_file_bytes(file) == data_at + big_bytes + 32);
+    gguf_close(file);
+    gguf_bytes_end(&b);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 typedef void (*make_fn)(struct gguf_bytes *b);
@@ -469,6 +556,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_what_a_file_holds),
         cmocka_unit_test(reads_numbers_of_every_type),
+        cmocka_unit_test(arrays_of_every_type_may_be_empty_or_long),
+        cmocka_unit_test(tensors_may_be_larger_than_four_gib),
         cmocka_unit_test(refuses_in_one_line_that_names_the_fault),
         cmocka_unit_test(names_a_file_that_is_not_there),
         cmocka_unit_test(refuses_the_file_cut_at_any_byte),
