@@ -15,17 +15,17 @@ enum option_kind {
 };
 
 struct option_row {
-    enum option_kind kind;
     const char *name, *arg, *help;
     size_t offset; /* of the member in struct options */
-    uint32_t max;  /* COUNT */
+    enum option_kind kind;
+    uint32_t max; /* COUNT */
 };
 
 #define TEXT(member, name, arg, help)                                                              \
-    {OPTION_TEXT, name, arg, help, offsetof(struct options, member), 0},
+    {name, arg, help, offsetof(struct options, member), OPTION_TEXT, 0},
 #define COUNT(member, name, max, help)                                                             \
-    {OPTION_COUNT, name, "N", help, offsetof(struct options, member), max},
-#define FLAG(member, name, help) {OPTION_FLAG, name, "", help, offsetof(struct options, member), 0},
+    {name, "N", help, offsetof(struct options, member), OPTION_COUNT, max},
+#define FLAG(member, name, help) {name, "", help, offsetof(struct options, member), OPTION_FLAG, 0},
 static const struct option_row ROWS[] = {OPTIONS_LIST(TEXT, COUNT, FLAG)};
 #undef TEXT
 #undef COUNT

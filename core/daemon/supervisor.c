@@ -69,7 +69,7 @@ static void exec_worker(const struct supervisor *s, int status_fd, pid_t parent)
     char text[16];
     sigset_t none;
     (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
     (void)setpgid(0, 0);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (argv == NULL || getppid() != parent)

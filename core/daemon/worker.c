@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -28,7 +29,7 @@
 #include "server/server.h"
 #include "base/banned.h"
 
-#define TEMPLATE_FILE_MAX (4u * 1024 * 1024) /* bytes: the largest published one has 20 KB */
+#define TEMPLATE_FILE_MAX ((size_t)4 << 20) /* bytes: the largest published one has 20 KB */
 #define NAMES_MAX         8
 
 struct worker {
@@ -328,6 +329,7 @@ int role_worker(const struct options *options, int n, char *const *args)
 {
     (void)n;
     (void)args;
+    (void)prctl(PR_SET_NAME, "polderd-worker"); /* else ps says "exe", by which it was started */
     struct worker w = {.options = options, .status_fd = inherited_fd(ROLE_ENV_STATUS_FD)};
     w.loaded = (struct http_task){.fn = on_loaded, .user = &w};
     w.deadline = (struct http_timer){.fn = on_deadline, .user = &w};

@@ -325,6 +325,8 @@ void call_drain(void *user)
 
 void call_free_all(struct server *server)
 {
-    while (server->calls != NULL)
-        free_call(server->calls);
+    for (struct call *call = server->calls, *next; call != NULL; call = next) {
+        next = call->next;
+        free_call(call);
+    }
 }

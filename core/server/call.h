@@ -23,8 +23,8 @@
 /* Takes the exchange: it is answered now or later. */
 void call_start(struct server *server, struct http_exchange *x, enum request_kind kind);
 
-/* Handles what the engine thread has queued; server->drain runs it. */
-void call_drain(void *server);
+/* Handles what the engine thread has queued; server->drain runs it; user: the server. */
+void call_drain(void *user);
 
 /* After the engine is closed: frees every call. */
 void call_free_all(struct server *server);

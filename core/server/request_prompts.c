@@ -14,7 +14,7 @@ bool request_ids(struct json_object *array, const char *path, int32_t **ret, siz
 {
     size_t n = json_object_array_length(array);
     if (n > SERVER_TOKENS_MAX) {
-        api_error_param(error, path, "%s: %zu tokens, at most %u", path, n, SERVER_TOKENS_MAX);
+        api_error_param(error, path, "%s: %zu tokens, at most %zu", path, n, SERVER_TOKENS_MAX);
         return false;
     }
     int32_t *ids = calloc(n > 0 ? n : 1, sizeof *ids);

@@ -6,18 +6,20 @@
 #ifndef SERVER_SERVER_LIMITS_H
 #define SERVER_SERVER_LIMITS_H
 
-#define SERVER_BODY_MAX       (16u * 1024 * 1024) /* bytes: a million-token prompt as text or ids */
-#define SERVER_JSON_DEPTH_MAX 32                  /* tool schemas nest about 10 deep */
-#define SERVER_PROMPTS_MAX    128                 /* prompts of one completion request */
-#define SERVER_MESSAGES_MAX   8192                /* of a chat; templates walk them all */
-#define SERVER_TOKENS_MAX     (4u * 1024 * 1024)  /* of one prompt: beyond any context */
-#define SERVER_NAME_MAX       256                 /* bytes of a model name */
-#define SERVER_NAMES_MAX      8                   /* served names and aliases */
-#define SERVER_REQUEST_ID_MAX 128                 /* bytes of x-request-id that are echoed */
+#include <stddef.h>
+
+#define SERVER_BODY_MAX       ((size_t)16 << 20) /* bytes: a million-token prompt as text or ids */
+#define SERVER_JSON_DEPTH_MAX 32                 /* tool schemas nest about 10 deep */
+#define SERVER_PROMPTS_MAX    128                /* prompts of one completion request */
+#define SERVER_MESSAGES_MAX   8192               /* of a chat; templates walk them all */
+#define SERVER_TOKENS_MAX     ((size_t)4 << 20)  /* of one prompt: beyond any context */
+#define SERVER_NAME_MAX       256                /* bytes of a model name */
+#define SERVER_NAMES_MAX      8                  /* served names and aliases */
+#define SERVER_REQUEST_ID_MAX 128                /* bytes of x-request-id that are echoed */
 #define SERVER_QUEUE_BYTES_MAX                                                                     \
-    (8u * 1024 * 1024) /* engine events that wait for the loop, per call */
-#define SERVER_WHOLE_BYTES_MAX (256u * 1024 * 1024) /* body of an answer that is not streamed */
-#define SERVER_UNSENT_MAX      (1u * 1024 * 1024) /* unsent bytes at which a slow reader is dropped */
-#define SERVER_RETRY_AFTER_S   1                  /* hint with 429 and 503: a step is far shorter */
+    ((size_t)8 << 20) /* engine events that wait for the loop, per call */
+#define SERVER_WHOLE_BYTES_MAX ((size_t)256 << 20) /* body of an answer that is not streamed */
+#define SERVER_UNSENT_MAX      ((size_t)1 << 20) /* unsent bytes at which a slow reader is dropped */
+#define SERVER_RETRY_AFTER_S   1                 /* hint with 429 and 503: a step is far shorter */
 
 #endif

@@ -1,5 +1,6 @@
 """The API of a real worker with a real (tiny) model, as clients see it."""
 import json
+import os
 import threading
 import time
 import unittest
@@ -197,7 +198,8 @@ class Api(unittest.TestCase):
         # The polls themselves are connections: one may still be closing.
         self.assertTrue(polder.eventually(lambda: self.server.figures()[0] <= before[0]))
         after = self.server.figures()
-        self.assertLessEqual(after[1], before[1] + 4096)
+        if not os.environ.get("PL_SANITIZE"):  # sanitizers keep freed memory on purpose
+            self.assertLessEqual(after[1], before[1] + 4096)
         self.assertEqual(after[2], before[2])
         self.assertEqual(self.server.metric("vllm:kv_cache_usage_perc"), 0)
 
