@@ -89,8 +89,8 @@ enum linear_act_format linear_act_format(const struct linear_isa *isa, uint32_t 
 size_t linear_act_row_bytes(enum linear_act_format format, int64_t cols);
 
 /* Prepares rows [row_begin, row_end): dst + row * linear_act_row_bytes <- x + row * x_stride.
- *   x         f32, x_stride elements from row to row; a non-finite value makes what it is multiplied
- *             into NaN (its quantisation block and so its row of the output)
+ *   x         f32, x_stride elements from row to row; a NaN or infinity makes all outputs of its row
+ *             NaN or infinite, never ordinary numbers; int8 formats take blocks below 2^-100 as zero
  *   cols      a multiple of the weight's block
  *   dst       LINEAR_ALIGN aligned */
 void linear_act_prepare(const struct linear_isa *isa, enum linear_act_format format, void *dst,

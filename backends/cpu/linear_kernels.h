@@ -139,7 +139,7 @@ LINEAR_INLINE struct linear_q8_256 linear_q8_256_of(size_t cols)
 
 #define LINEAR_TILE_PANELS 2
 #define LINEAR_TILE_ROWS   12
-#define LINEAR_TILE_COLS   (LINEAR_TILE_PANELS * LINEAR_PANEL_ROWS)
+#define LINEAR_TILE_COLS   ((size_t)LINEAR_TILE_PANELS * LINEAR_PANEL_ROWS)
 
 /* One tile: n_panels adjacent panels times n_rows rows. */
 struct linear_tile {

@@ -51,7 +51,7 @@ static void decode(struct linear_block *ret, const uint8_t *chunk, size_t block_
     for (size_t j = 0; j < 16; j++) {
         const uint8_t *q = chunk + QUANTS + RUN * j + 4 * lane;
         int8_t *w = ret->w + 16 * j;
-        ret->scale[j] = (int8_t)chunk[SCALES + 16 * j + lane];
+        ret->scale[j] = (int16_t)((chunk[SCALES + 16 * j + lane] ^ 0x80) - 0x80);
         for (size_t i = 0; i < 4; i++) {
             int last = q[i] >> 6 | q[64 + i] >> 6 << 2 | q[128 + i] >> 6 << 4;
             for (size_t g = 0; g < 3; g++)

@@ -3,6 +3,7 @@
  */
 #include "linear_case.h"
 
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -214,6 +215,64 @@ static void many_long_rows_match_single_rows(void **state)
     }
 }
 
+static bool ordinary(float x)
+{
+    return fabsf(x) <= FLT_MAX;
+}
+
+static void non_finite_activations_never_look_ordinary(void **state)
+{
+    (void)state;
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    enum linear_level levels[LINEAR_LEVELS];
+    int n_levels = case_levels(levels);
+    for (int i = 0; i < case_n_types * n_levels; i++) {
+        for (size_t b = 0; b < PL_ARRAY_LEN(bad); b++) {
+            struct problem p;
+            problem_init(&p, &case_types[i / n_levels], 20, 512, 3, 61);
+            p.x[512 + 77] = bad[b]; /* the second row's */
+            float *out = run(&p, levels[i % n_levels], INT32_MAX, INT32_MAX);
+            for (size_t n = 0; n < 20; n++) {
+                assert_true(ordinary(out[n]));
+                assert_false(ordinary(out[20 + GAP + n]));
+                assert_true(ordinary(out[2 * (20 + GAP) + n]));
+            }
+            case_release(out);
+            problem_deinit(&p);
+        }
+    }
+}
+
+/* Magnitudes that 127 / max would overflow at, zeros, and the largest floats. */
+static void extreme_activations_stay_finite(void **state)
+{
+    (void)state;
+    static const float scales[] = {0, 1e-45f, 1e-38f, 1e-30f, 1e30f};
+    enum linear_level levels[LINEAR_LEVELS];
+    int n_levels = case_levels(levels);
+    for (int i = 0; i < case_n_types; i++) {
+        for (size_t s = 0; s < PL_ARRAY_LEN(scales); s++) {
+            struct problem p;
+            problem_init(&p, &case_types[i], 20, 512, 2, 67);
+            for (int k = 0; k < 1024; k++)
+                p.x[k] *= scales[s];
+            float *first = run(&p, levels[0], INT32_MAX, INT32_MAX);
+            for (size_t n = 0; n < 20; n++)
+                assert_true(ordinary(first[n]));
+            for (int l = 1; l < n_levels; l++) {
+                if (linear_act_format(linear_isa_get(levels[l]), p.w.type->dtype) ==
+                    LINEAR_ACT_BF16)
+                    continue;
+                float *out = run(&p, levels[l], INT32_MAX, INT32_MAX);
+                assert_same(&p, first, out, case_level_name(levels[l]));
+                case_release(out);
+            }
+            case_release(first);
+            problem_deinit(&p);
+        }
+    }
+}
+
 /* ---- the finish ------------------------------------------------------------------------------ */
 
 static double act_of(enum pl_act act, double gate, double up, double alpha, double limit)
@@ -305,6 +364,8 @@ int main(void)
         cmocka_unit_test(levels_give_the_same_bits),
         cmocka_unit_test(any_cut_gives_the_same_bits),
         cmocka_unit_test(many_long_rows_match_single_rows),
+        cmocka_unit_test(non_finite_activations_never_look_ordinary),
+        cmocka_unit_test(extreme_activations_stay_finite),
         cmocka_unit_test(finish_applies_bias_act_scale_residual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
