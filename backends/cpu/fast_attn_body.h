@@ -20,8 +20,7 @@
 
 #include "fast_body.h"
 
-#define ATTN_BATCH   (VF_N == 16 ? 8 : 4) /* queries whose sums fit the registers */
-#define ATTN_BATCH_N 8                    /* the largest, for arrays */
+#define ATTN_BATCH_N 8 /* queries at a time whose sums fit 32 registers; 4 with fewer */
 #define TILE_VECS    (KV_TILE / VF_N)
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -32,6 +31,11 @@ struct attn_state {
     float *l;   /* [queries] */
     int64_t dv; /* rounded up to 16 */
     int64_t queries;
+};
+
+/* Positions [begin, end) of a tile. */
+struct span {
+    int begin, end;
 };
 
 ALWAYS_INLINE vf load_kv(const uint8_t *base, int64_t i, bool half)
@@ -62,16 +66,16 @@ ALWAYS_INLINE void scores_of(float (*s)[KV_TILE], const float *const *q, const u
             vf_store(&s[b][c * VF_N], sum[b][c]);
 }
 
-/* o[b] += sum over j of p[b][j] * V[j], positions [begin, end) in their order. */
+/* o[b] += sum over j of p[b][j] * V[j], positions in their order. */
 ALWAYS_INLINE void values_of(float *const *o, float (*p)[KV_TILE], const uint8_t *v, int64_t dv,
-                             int begin, int end, int nb, int nc, bool half)
+                             struct span seen, int nb, int nc, bool half)
 {
     for (int64_t i = 0; i < dv; i += nc * VF_N) {
         vf sum[ATTN_BATCH_N][2];
         for (int b = 0; b < nb; b++)
             for (int c = 0; c < nc; c++)
                 sum[b][c] = vf_load(o[b] + i + c * VF_N);
-        for (int j = begin; j < end; j++) {
+        for (int j = seen.begin; j < seen.end; j++) {
             vf value[2];
             for (int c = 0; c < nc; c++)
                 value[c] = load_kv(v, j * dv + i + c * VF_N, half);
@@ -87,30 +91,32 @@ ALWAYS_INLINE void values_of(float *const *o, float (*p)[KV_TILE], const uint8_t
 
 /* Two vectors at a time where the head size allows: 16-float vectors and an odd number of them don't. */
 ALWAYS_INLINE void values_any(float *const *o, float (*p)[KV_TILE], const uint8_t *v, int64_t dv,
-                              int begin, int end, int nb, bool half)
+                              struct span seen, int nb, bool half)
 {
     if (dv % (int64_t)(2 * VF_N) == 0)
-        values_of(o, p, v, dv, begin, end, nb, 2, half);
+        values_of(o, p, v, dv, seen, nb, 2, half);
     else
-        values_of(o, p, v, dv, begin, end, nb, 1, half);
+        values_of(o, p, v, dv, seen, nb, 1, half);
 }
 
-/* Positions of the tile at `base` that row r sees: [*begin, *end) within the tile. */
-static inline void seen_of(const struct attn_task *a, int64_t r, int64_t base, int *begin, int *end)
+/* The positions of the tile at `base` that row r sees. */
+static inline struct span seen_of(const struct attn_task *a, int64_t r, int64_t base)
 {
     int64_t pos = a->pos[r];
     int64_t last = a->causal || a->window > 0 ? pos + 1 : a->kv_len;
     int64_t first = a->window > 0 ? pos + 1 - (int64_t)a->window : 0;
     int64_t tile = a->kv->tile_tokens;
-    *begin = (int)PL_MIN(PL_MAX(first - base, (int64_t)0), tile);
-    *end = (int)PL_MIN(PL_MAX(last - base, (int64_t)0), tile);
+    return (struct span){
+        .begin = (int)PL_MIN(PL_MAX(first - base, (int64_t)0), tile),
+        .end = (int)PL_MIN(PL_MAX(last - base, (int64_t)0), tile),
+    };
 }
 
 /* Turns scores into weights and rescales the query's state; false if it sees nothing here. */
 static inline bool softmax_tile(const struct attn_task *a, const struct attn_state *st, int64_t qi,
-                                float *s, int begin, int end)
+                                float *s, struct span seen)
 {
-    if (begin >= end)
+    if (seen.begin >= seen.end)
         return false;
     float scaled[KV_TILE];
     for (int c = 0; c < TILE_VECS; c++) {
@@ -120,7 +126,7 @@ static inline bool softmax_tile(const struct attn_task *a, const struct attn_sta
         vf_store(scaled + c * VF_N, x);
     }
     for (int j = 0; j < KV_TILE; j++)
-        if (j < begin || j >= end)
+        if (j < seen.begin || j >= seen.end)
             scaled[j] = -INFINITY;
     float max = st->m[qi];
     for (int c = 0; c < TILE_VECS; c++) {
@@ -153,19 +159,18 @@ ALWAYS_INLINE void batch_of(const struct attn_task *a, const struct attn_state *
     float s[ATTN_BATCH_N][KV_TILE];
     const float *q[ATTN_BATCH_N];
     float *o[ATTN_BATCH_N];
-    int begin[ATTN_BATCH_N];
-    int end[ATTN_BATCH_N];
+    struct span seen[ATTN_BATCH_N];
     bool any = false;
     bool whole = true;
-    int full = (int)a->kv->tile_tokens;
+    struct span all = {.end = (int)a->kv->tile_tokens};
     const uint8_t *v = tile + a->kv->tile_k_bytes;
     for (int b = 0; b < nb; b++) {
         int64_t r = (q0 + b) / a->group;
         q[b] = a->q + r * a->q_stride + (q0 + b) % a->group * a->kv->head_dim_k;
         o[b] = st->o + (q0 + b) * st->dv;
-        seen_of(a, r, base, &begin[b], &end[b]);
-        any = any || begin[b] < end[b];
-        whole = whole && begin[b] == 0 && end[b] == full;
+        seen[b] = seen_of(a, r, base);
+        any = any || seen[b].begin < seen[b].end;
+        whole = whole && seen[b].begin == 0 && seen[b].end == all.end;
     }
     if (!any)
         return;
@@ -175,16 +180,16 @@ ALWAYS_INLINE void batch_of(const struct attn_task *a, const struct attn_state *
         scores_of(s, q, tile, a->kv->head_dim_k, nb, false);
     bool half = a->kv->dtype_v == PL_DTYPE_F16;
     for (int b = 0; b < nb; b++) {
-        bool seen = softmax_tile(a, st, q0 + b, s[b], begin[b], end[b]);
-        if (seen && !whole && half)
-            values_any(&o[b], &s[b], v, st->dv, begin[b], end[b], 1, true);
-        else if (seen && !whole)
-            values_any(&o[b], &s[b], v, st->dv, begin[b], end[b], 1, false);
+        bool some = softmax_tile(a, st, q0 + b, s[b], seen[b]);
+        if (some && !whole && half)
+            values_any(&o[b], &s[b], v, st->dv, seen[b], 1, true);
+        else if (some && !whole)
+            values_any(&o[b], &s[b], v, st->dv, seen[b], 1, false);
     }
     if (whole && half)
-        values_any(o, s, v, st->dv, 0, full, nb, true);
+        values_any(o, s, v, st->dv, all, nb, true);
     else if (whole)
-        values_any(o, s, v, st->dv, 0, full, nb, false);
+        values_any(o, s, v, st->dv, all, nb, false);
 }
 
 static void attend_tile(const struct attn_task *a, const struct attn_state *st, int64_t base)

@@ -145,13 +145,14 @@ uint64_t fast_attn_workspace(const struct pl_device *device, const struct pl_pro
 
 /* Rows [t, end) of one sequence, one KV head. */
 static void attend_run(const struct cpu_step *step, const struct cpu_op *op, int64_t t, int64_t end,
-                       uint32_t head, float *scratch)
+                       uint32_t head, const struct worker *worker)
 {
     const struct pl_attn_params *p = &op->p.attn;
     const struct kv_geometry *kv = &op->kv;
     int64_t group = p->n_heads / p->n_kv_heads;
     int64_t seq = step_binding(step, PL_BINDING_ROW_SEQ)[t];
     size_t first_head = (size_t)head * (size_t)group;
+    size_t bytes = attn_scratch_bytes(group, p->head_dim_v);
     struct attn_task task = {
         .kv = kv,
         .blocks = step_binding(step, PL_BINDING_BLOCK_TABLE + kv->group_i) + seq * kv->max_blocks,
@@ -170,7 +171,7 @@ static void attend_run(const struct cpu_step *step, const struct cpu_op *op, int
         .causal = (op->flags & PL_ATTN_CAUSAL) != 0,
         .scale = p->scale,
         .softcap = p->softcap,
-        .scratch = scratch,
+        .scratch = (float *)(void *)(step->workspace + worker->i * bytes),
     };
     step->device->fast->attend(&task);
 }
@@ -184,8 +185,6 @@ void fast_attn(const struct cpu_step *step, const struct cpu_op *op, struct work
     int64_t wanted = CHUNKS_PER_THREAD * (int64_t)step->device->n_threads;
     while (rows > 1 && pl_div_up(step->n_rows, rows) * n_heads < wanted)
         rows /= 2;
-    size_t bytes = attn_scratch_bytes(p->n_heads / p->n_kv_heads, p->head_dim_v);
-    float *scratch = (float *)(void *)(step->workspace + worker->i * bytes);
     int64_t i;
     while ((i = pool_next(worker, pl_div_up(step->n_rows, rows) * n_heads)) >= 0) {
         int64_t t = i / n_heads * rows;
@@ -194,7 +193,7 @@ void fast_attn(const struct cpu_step *step, const struct cpu_op *op, struct work
             int64_t run = t + 1;
             while (run < end && row_seq[run] == row_seq[t])
                 run++;
-            attend_run(step, op, t, run, (uint32_t)(i % n_heads), scratch);
+            attend_run(step, op, t, run, (uint32_t)(i % n_heads), worker);
             t = run;
         }
     }

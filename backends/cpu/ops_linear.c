@@ -53,7 +53,7 @@ static struct linear_space plan_space(size_t rows, int64_t cols, uint32_t n_thre
     s.expanded = s.bytes;
     for (uint32_t i = 0; i < n; i++)
         if (formats[i] == LINEAR_ACT_NONE)
-            s.expanded_bytes = pl_align_up(2 * FILE_ROWS * (size_t)cols * sizeof(float), CPU_ALIGN);
+            s.expanded_bytes = pl_align_up((size_t)cols * 2 * FILE_ROWS * sizeof(float), CPU_ALIGN);
     s.bytes += n_threads * s.expanded_bytes;
     return s;
 }

@@ -109,10 +109,10 @@ static bool same_rope(const struct cpu_op *a, const struct cpu_op *b)
     const struct pl_qkv_post_params *p = &a->p.qkv_post;
     const struct pl_qkv_post_params *q = &b->p.qkv_post;
     return b->opcode == PL_OP_QKV_POST && b->rope_table != NULL && p->rot_dim == q->rot_dim &&
-           memcmp(&p->freq_base, &q->freq_base,
-                  offsetof(struct pl_qkv_post_params, norm_eps) -
-                      offsetof(struct pl_qkv_post_params, freq_base)) == 0 &&
-           a->in[PL_QKV_FACTORS].data == b->in[PL_QKV_FACTORS].data;
+           p->freq_base == q->freq_base && p->freq_scale == q->freq_scale &&
+           p->ext_factor == q->ext_factor && p->attn_factor == q->attn_factor &&
+           p->beta_fast == q->beta_fast && p->beta_slow == q->beta_slow &&
+           p->orig_ctx == q->orig_ctx && a->in[PL_QKV_FACTORS].data == b->in[PL_QKV_FACTORS].data;
 }
 
 /* One table of angles for all ops that rotate alike; the first of them fills it in each step. */
@@ -308,7 +308,7 @@ void cpu_program_free(struct pl_program *program)
 {
     if (program == NULL)
         return;
-    for (uint32_t i = 0; i < program->n_owned; i++)
+    for (uint32_t i = 0; program->owned != NULL && i < program->n_owned; i++)
         free(program->owned[i]);
     free(program->owned);
     free(program->sets);

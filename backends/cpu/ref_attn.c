@@ -83,7 +83,7 @@ static void write_kv_head(const struct cpu_step *step, const struct cpu_op *op, 
     int64_t seq = step_binding(step, PL_BINDING_ROW_SEQ)[t];
     uint8_t *tile = kv_tile(kv, block_row(step, kv, seq), p->kv_layer, head, pos);
     size_t slot = (size_t)pos & (kv->tile_tokens - 1);
-    double row[CPU_HEAD_DIM_MAX];
+    double row[CPU_HEAD_DIM_MAX] = {0.0};
     prepare_head(row, op, k, at(bias_k, (size_t)head * p->head_dim),
                  operand_vector(&op->in[PL_QKV_NORM_K]), pos);
     for (size_t i = 0; i < p->head_dim; i++)
@@ -98,7 +98,7 @@ void ref_qkv_post(const struct cpu_step *step, const struct cpu_op *op, struct w
     const struct pl_qkv_post_params *p = &op->p.qkv_post;
     const float *bias_q = operand_vector(&op->in[PL_QKV_BIAS_Q]);
     const int32_t *pos = step_binding(step, PL_BINDING_POS);
-    double row[CPU_HEAD_DIM_MAX];
+    double row[CPU_HEAD_DIM_MAX] = {0.0};
     int64_t t;
     while ((t = pool_next(worker, step->n_rows)) >= 0) {
         for (uint32_t h = 0; h < p->n_heads; h++) {

@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#define VF_N 16
+#define VF_N 16L
 typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
 

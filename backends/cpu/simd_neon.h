@@ -8,7 +8,7 @@
 
 #include <arm_neon.h>
 
-#define VF_N 4
+#define VF_N 4L
 typedef float32x4_t vf;
 typedef int32x4_t vi;
 

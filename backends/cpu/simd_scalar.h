@@ -10,7 +10,7 @@
 
 #include "dequant.h"
 
-#define VF_N 4
+#define VF_N 4L
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
 

@@ -43,12 +43,12 @@ struct cpu_features {
 
 struct cpu_features cpu_features_get(void);
 enum cpu_isa cpu_isa_best(const struct cpu_features *features);
-bool cpu_isa_usable(enum cpu_isa isa, const struct cpu_features *features);
+bool cpu_isa_usable(enum cpu_isa isa, const struct cpu_features *f);
 const char *cpu_isa_name(enum cpu_isa isa);
 
 /* Model name and the features as one line. */
 void cpu_model_name(char *ret, size_t bytes);
-void cpu_features_text(const struct cpu_features *features, char *ret, size_t bytes);
+void cpu_features_text(const struct cpu_features *f, char *ret, size_t bytes);
 
 /* Physical cores in the affinity mask, at most the control group's quota; >= 1. */
 uint32_t cpu_cores_allowed(void);

@@ -43,10 +43,10 @@ bool cpu_weight_bytes(uint32_t dtype, uint32_t layout, int64_t rows, int64_t col
 static bool slice_valid(const struct pl_weight_desc *d)
 {
     struct pl_dtype_info info = pl_dtype_info(d->dtype);
-    return d->rows >= 1 && d->cols >= 1 && d->rows <= LINEAR_DIM_MAX && d->cols <= LINEAR_DIM_MAX &&
-           0 <= d->row_begin && d->row_begin < d->row_end && d->row_end <= d->rows &&
-           0 <= d->col_begin && d->col_begin < d->col_end && d->col_end <= d->cols &&
-           d->col_begin % (int64_t)info.block_elems == 0 &&
+    return info.block_elems > 0 && d->rows >= 1 && d->cols >= 1 && d->rows <= LINEAR_DIM_MAX &&
+           d->cols <= LINEAR_DIM_MAX && 0 <= d->row_begin && d->row_begin < d->row_end &&
+           d->row_end <= d->rows && 0 <= d->col_begin && d->col_begin < d->col_end &&
+           d->col_end <= d->cols && d->col_begin % (int64_t)info.block_elems == 0 &&
            d->col_end % (int64_t)info.block_elems == 0 && d->cols % (int64_t)info.block_elems == 0;
 }
 

@@ -34,13 +34,14 @@ static bool on_aborted(void *user)
     return rig->abort;
 }
 
-enum pl_status rig_try_open(struct rig *rig, const struct rig_options *o, struct pl_error *err)
+enum pl_status rig_try_open(struct rig *rig, const struct rig_options *options,
+                            struct pl_error *err)
 {
     static const char *const isa_settings[] = {"isa=auto", "isa=scalar", "isa=avx2", "isa=avx512",
                                                "isa=neon"};
     const char *settings[RIG_SETTINGS] = {NULL};
-    for (size_t i = 0; o->isa != NULL && i < PL_ARRAY_LEN(isa_settings); i++)
-        if (strcmp(isa_settings[i] + 4, o->isa) == 0)
+    for (size_t i = 0; options->isa != NULL && i < PL_ARRAY_LEN(isa_settings); i++)
+        if (strcmp(isa_settings[i] + 4, options->isa) == 0)
             settings[0] = isa_settings[i];
     *rig = (struct rig){.table = pl_backend_entry(), .seed = 88172645463325252u};
     rig->host = (struct pl_host){
@@ -48,10 +49,10 @@ enum pl_status rig_try_open(struct rig *rig, const struct rig_options *o, struct
         .user = rig,
         .aborted = on_aborted,
     };
-    struct pl_device_options options = {
-        .struct_size = sizeof options,
-        .n_threads = o->n_threads,
-        .flags = o->reference ? PL_DEVICE_REFERENCE : 0,
+    struct pl_device_options device = {
+        .struct_size = sizeof device,
+        .n_threads = options->n_threads,
+        .flags = options->reference ? PL_DEVICE_REFERENCE : 0,
         .settings = settings,
     };
     rig->desc = (struct pl_program_desc){
@@ -60,12 +61,12 @@ enum pl_status rig_try_open(struct rig *rig, const struct rig_options *o, struct
         .op_stride = sizeof(struct pl_op),
         .group_stride = sizeof(struct pl_kv_group),
         .set_stride = sizeof(struct pl_binding_set),
-        .rows_max = PL_MAX(o->rows, 1u),
-        .seqs_max = PL_MAX(o->seqs, 1u),
-        .outputs_max = PL_MAX(o->outputs, 1u),
-        .kv_tokens_max = PL_MAX(o->kv_tokens, 1u),
+        .rows_max = PL_MAX(options->rows, 1u),
+        .seqs_max = PL_MAX(options->seqs, 1u),
+        .outputs_max = PL_MAX(options->outputs, 1u),
+        .kv_tokens_max = PL_MAX(options->kv_tokens, 1u),
     };
-    enum pl_status status = rig->table->device_open(&options, &rig->host, &rig->device, err);
+    enum pl_status status = rig->table->device_open(&device, &rig->host, &rig->device, err);
     if (status == PL_OK)
         status = rig->table->stream_open(rig->device, &rig->stream, err);
     return status;
@@ -216,7 +217,9 @@ int32_t rig_weight(struct rig *rig, uint32_t dtype, uint32_t use, int64_t rows, 
         .col_end = cols,
     };
     uint64_t seed = (rig->seed + rig->desc.n_values) * 0x9e3779b97f4a7c15u + 7;
-    assert_true(pl_row_bytes(dtype, cols, &row_bytes));
+    assert_true(pl_row_bytes(dtype, cols, &row_bytes) && rows > 0 && row_bytes > 0);
+    if (rows <= 0 || row_bytes == 0)
+        return PL_NO_VALUE;
     uint8_t *file = malloc((size_t)rows * row_bytes);
     assert_non_null(file);
     rig_random_blocks(dtype, file, (size_t)rows * row_bytes, &seed);

@@ -17,7 +17,7 @@
 
 #define HEADS 4
 #define DIM   16
-#define WIDTH (HEADS * DIM)
+#define WIDTH 64L /* HEADS * DIM */
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
@@ -446,7 +446,7 @@ static void refuses_programs_whose_memory_does_not_fit(void **state)
         assert_int_equal(rig_build(&m.rig, &err), PL_OK);
         struct rig saved = m.rig;
         switch (what) {
-        case 0: m.rig.values[m.x].offset += 64 * 64; break;
+        case 0: m.rig.values[m.x].offset += 4096; break;
         case 1: m.rig.values[m.x].offset = UINT64_MAX - 63; break;
         case 2: m.rig.values[m.x].buffer = NULL; break;
         case 3: m.rig.desc.workspace = NULL; break;

@@ -294,7 +294,8 @@ static void compare_bits(const struct op_case *c, const struct outputs *a, const
                          int64_t rows, const char *what)
 {
     for (int o = 0; o < 4 && a->data[o] != NULL; o++)
-        if (memcmp(a->data[o], b->data[o], (size_t)(rows * a->n[o]) * sizeof(float)) != 0)
+        if (b->data[o] == NULL ||
+            memcmp(a->data[o], b->data[o], (size_t)(rows * a->n[o]) * sizeof(float)) != 0)
             fail_msg("%s, %s: output %d differs", c->name, what, o);
 }
 
