@@ -337,9 +337,11 @@ enum pl_status server_ready(struct server *server, struct engine *engine, struct
     const struct token_vocab *vocab = engine_vocab(engine);
     const char *source =
         server->chat_template != NULL ? server->chat_template : info->chat_template;
-    enum pl_status status = chat_open(source, vocab, &server->chat, err);
+    struct pl_error why = {0};
+    enum pl_status status = chat_open(source, vocab, &server->chat, &why);
     if (status != PL_OK)
-        return status;
+        return pl_error_set(err, status, "chat template: %s (another: --chat-template FILE)",
+                            why.msg);
     server->engine = engine;
     server->info = info;
     server->vocab = vocab;
