@@ -235,7 +235,7 @@ static void non_finite_activations_never_look_ordinary(void **state)
             for (size_t n = 0; n < 20; n++) {
                 assert_true(ordinary(out[n]));
                 assert_false(ordinary(out[20 + GAP + n]));
-                assert_true(ordinary(out[2 * (20 + GAP) + n]));
+                assert_true(ordinary(out[(size_t)2 * (20 + GAP) + n]));
             }
             case_release(out);
             problem_deinit(&p);
