@@ -123,10 +123,10 @@ static int run_all(struct report *r, const struct plugin_entry *tested, const st
     if (o->filter == NULL)
         ops_check_device(&r->bench.tested, tested->probe.n_devices, on_check, r);
     ops_cases_each(o->filter, on_case, r);
-    printf("%s %s: %u ok, %u failed, %u unsupported, %u unchecked\n", tested->name, tested->version,
-           r->n_passed, r->n_failed, r->n_unsupported, r->n_unchecked);
     if (r->n_passed + r->n_failed + r->n_unsupported + r->n_unchecked == 0)
         return bench_fail("ops", "no case's name contains '%s'", o->filter);
+    printf("%s %s: %u ok, %u failed, %u unsupported, %u unchecked\n", tested->name, tested->version,
+           r->n_passed, r->n_failed, r->n_unsupported, r->n_unchecked);
     return r->n_failed == 0 ? BENCH_OK : BENCH_FAILED;
 }
 
@@ -149,51 +149,50 @@ static int run(const struct plugin_registry *registry, const struct ops_options 
     return code;
 }
 
-int cmd_ops(int argc, char **argv)
+static enum options_result parse(struct ops_options *o, int argc, char **argv)
 {
-    struct ops_options o = {0};
     const struct option_row rows[] = {
         {.name = "--backend",
          .value = "NAME",
          .kind = OPTION_TEXT,
-         .target = &o.backend,
+         .target = &o->backend,
          .help = "plugin to prove; default: the best that runs here"},
         {.name = "--filter",
          .value = "OP",
          .kind = OPTION_TEXT,
-         .target = &o.filter,
+         .target = &o->filter,
          .help = "only cases whose name contains this: LINEAR, 'ATTN F16', Q4_K"},
         {.name = "--backend-dir",
          .value = "DIR",
          .kind = OPTION_TEXT,
-         .target = &o.dir,
+         .target = &o->dir,
          .help = "where plugins lie"},
         {.name = "--device",
          .value = "N",
          .kind = OPTION_INT,
-         .target = &o.device_i,
+         .target = &o->device_i,
          .min = 0,
          .max = 255,
          .help = "device of the plugin; default 0"},
         {.name = "-t",
          .value = "N",
          .kind = OPTION_INT,
-         .target = &o.n_threads,
+         .target = &o->n_threads,
          .min = 0,
          .max = 1024,
          .help = "CPU threads; default: physical cores"},
         {.name = "--set",
          .value = "KEY=VALUE,...",
          .kind = OPTION_TEXT,
-         .target = &o.settings,
+         .target = &o->settings,
          .help = "settings of the plugin"},
         {.name = "--reference",
          .kind = OPTION_FLAG,
-         .target = &o.reference,
+         .target = &o->reference,
          .help = "prove the plugin's reference kernels"},
         {.name = "--quiet",
          .kind = OPTION_FLAG,
-         .target = &o.quiet,
+         .target = &o->quiet,
          .help = "print failures and the summary only"},
     };
     const struct options options = {
@@ -205,7 +204,13 @@ int cmd_ops(int argc, char **argv)
         .rows = rows,
         .n_rows = PL_ARRAY_LEN(rows),
     };
-    enum options_result parsed = options_parse(&options, argc, argv);
+    return options_parse(&options, argc, argv);
+}
+
+int cmd_ops(int argc, char **argv)
+{
+    struct ops_options o = {0};
+    enum options_result parsed = parse(&o, argc, argv);
     if (parsed != OPTIONS_RUN)
         return options_exit(parsed);
     char text[256] = "";

@@ -230,85 +230,91 @@ static int run_levels(struct load_target *target, const struct server_options *o
     return code;
 }
 
+static int measure(struct load_target *target, const struct server_options *o,
+                   const int64_t *levels, size_t n, unsigned form)
+{
+    struct pl_error err = {{0}};
+    if (o->model != NULL)
+        snprintf(target->model, sizeof target->model, "%s", o->model);
+    else if (load_find_model(target, &err) != PL_OK)
+        return bench_fail("server", "%s", err.msg);
+    struct load_result *results = calloc(n + 1, sizeof *results);
+    if (results == NULL)
+        return bench_fail("server", "out of memory");
+    int code = run_levels(target, o, levels, results, n);
+    bool measured = results[0].wall_s > 0;
+    if (measured && form == 1)
+        code = print_json(target, o, results, n) == BENCH_OK ? code : BENCH_FAILED;
+    else if (measured)
+        print_md(results, n);
+    for (size_t i = 0; i < n; i++)
+        load_result_deinit(&results[i]);
+    free(results);
+    return code;
+}
+
 static int run(const struct server_options *o, const int64_t *levels, size_t n, unsigned form)
 {
     struct load_target target;
     struct pl_error err = {{0}};
     if (load_open(o->url, &target, &err) != PL_OK)
         return bench_fail("server", "%s", err.msg);
-    struct load_result *results = calloc(n, sizeof *results);
-    int code = results == NULL ? bench_fail("server", "out of memory") : BENCH_OK;
-    if (code == BENCH_OK && o->model != NULL)
-        snprintf(target.model, sizeof target.model, "%s", o->model);
-    else if (code == BENCH_OK && load_find_model(&target, &err) != PL_OK)
-        code = bench_fail("server", "%s", err.msg);
-    if (code == BENCH_OK) {
-        code = run_levels(&target, o, levels, results, n);
-        if (results[0].wall_s > 0 && form == 1)
-            code = print_json(&target, o, results, n) == BENCH_OK ? code : BENCH_FAILED;
-        else if (results[0].wall_s > 0)
-            print_md(results, n);
-    }
-    for (size_t i = 0; results != NULL && i < n; i++)
-        load_result_deinit(&results[i]);
-    free(results);
+    int code = measure(&target, o, levels, n, form);
     load_close(&target);
     return code;
 }
 
-int cmd_server(int argc, char **argv)
+static enum options_result parse(struct server_options *o, int argc, char **argv)
 {
-    struct server_options o = {
-        .concurrency = "1", .output = "md", .prompt_tokens = 128, .max_tokens = 64};
     const struct option_row rows[] = {
         {.name = "--url",
          .value = "URL",
          .kind = OPTION_TEXT,
-         .target = &o.url,
+         .target = &o->url,
          .required = true,
          .help = "http://HOST:PORT of the server"},
         {.name = "--concurrency",
          .value = "N,N,...",
          .kind = OPTION_TEXT,
-         .target = &o.concurrency,
+         .target = &o->concurrency,
          .help = "streams at once, one run for each; default 1"},
         {.name = "--prompt-tokens",
          .value = "N",
          .kind = OPTION_INT,
-         .target = &o.prompt_tokens,
+         .target = &o->prompt_tokens,
          .min = 1,
          .max = LOAD_WORDS_MAX,
          .help = "tokens of a prompt; default 128"},
         {.name = "--max-tokens",
          .value = "N",
          .kind = OPTION_INT,
-         .target = &o.max_tokens,
+         .target = &o->max_tokens,
          .min = 1,
          .max = 1 << 20,
          .help = "tokens to generate; default 64"},
         {.name = "--shared-prefix",
          .value = "N",
          .kind = OPTION_INT,
-         .target = &o.shared_prefix,
+         .target = &o->shared_prefix,
          .min = 0,
          .max = LOAD_WORDS_MAX,
          .help = "tokens in front of each prompt that all share (a system message); default 0"},
         {.name = "--requests",
          .value = "N",
          .kind = OPTION_INT,
-         .target = &o.n_requests,
+         .target = &o->n_requests,
          .min = 0,
          .max = 10000000,
          .help = "requests of each run; default four times its concurrency"},
         {.name = "--model",
          .value = "NAME",
          .kind = OPTION_TEXT,
-         .target = &o.model,
+         .target = &o->model,
          .help = "model to ask for; default: the first of /v1/models"},
         {.name = "-o",
          .value = "json|md",
          .kind = OPTION_TEXT,
-         .target = &o.output,
+         .target = &o->output,
          .help = "output form; default md"},
     };
     const struct options options = {
@@ -318,7 +324,14 @@ int cmd_server(int argc, char **argv)
         .rows = rows,
         .n_rows = PL_ARRAY_LEN(rows),
     };
-    enum options_result parsed = options_parse(&options, argc, argv);
+    return options_parse(&options, argc, argv);
+}
+
+int cmd_server(int argc, char **argv)
+{
+    struct server_options o = {
+        .concurrency = "1", .output = "md", .prompt_tokens = 128, .max_tokens = 64};
+    enum options_result parsed = parse(&o, argc, argv);
     if (parsed != OPTIONS_RUN)
         return options_exit(parsed);
     static const char *const outputs[] = {"md", "json", NULL};

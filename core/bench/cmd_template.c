@@ -21,8 +21,8 @@
 
 #include "base/banned.h"
 
-#define CASE_DEPTH_MAX    128                 /* nesting of a case: tool schemas reach about 20 */
-#define TEMPLATE_FILE_MAX (16u * 1024 * 1024) /* bytes; the longest published one has 30 KiB */
+#define CASE_DEPTH_MAX    128                /* nesting of a case: tool schemas reach about 20 */
+#define TEMPLATE_FILE_MAX ((size_t)16 << 20) /* bytes; the longest published one has 30 KiB */
 
 static struct template_value *value_of(struct template_values *values, json_object *json);
 

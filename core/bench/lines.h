@@ -11,7 +11,7 @@
 
 #include <polder/base.h>
 
-#define LINES_INPUT_MAX (256u * 1024 * 1024) /* four times the longest text that token takes */
+#define LINES_INPUT_MAX ((size_t)256 << 20) /* four times the longest text that token takes */
 
 /* All of standard input, malloc'ed, NUL-terminated; NULL: a line was printed. */
 PL_NODISCARD char *lines_read_all(const char *command, size_t *ret_n);

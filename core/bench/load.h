@@ -19,7 +19,7 @@
 #define LOAD_NAME_MAX   256        /* bytes of a model's name */
 #define LOAD_WORDS_MAX  (1u << 20) /* of a prompt */
 #define LOAD_CONC_MAX   4096       /* requests at once */
-#define LOAD_ANSWER_MAX (64u << 20)
+#define LOAD_ANSWER_MAX ((size_t)64 << 20)
 
 struct http_loop;
 struct http_client;

@@ -20,12 +20,14 @@ static const char *const words[] = {
     "after", "under", "above", "never", "often", "again", "three", "seven", "first", "last",
 };
 
+#define N_WORDS 60.0F
+_Static_assert(PL_ARRAY_LEN(words) == 60, "N_WORDS");
 #define SHARED_SEED 0x5a5a5a5aULL /* one text for all prompts of all runs */
 
 static void put_words(struct buf *out, uint64_t seed, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        size_t w = (size_t)(rng_uniform(seed, 1, i) * (float)PL_ARRAY_LEN(words));
+        size_t w = (size_t)(rng_uniform(seed, 1, i) * N_WORDS);
         buf_str(out, i == 0 ? "" : " ");
         buf_str(out, words[PL_MIN(w, PL_ARRAY_LEN(words) - 1)]);
     }

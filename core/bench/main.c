@@ -19,12 +19,12 @@ static const struct bench_command commands[] = {
 
 int bench_fail(const char *command, const char *fmt, ...)
 {
+    char line[PL_ERROR_MAX + 64];
     va_list args;
     va_start(args, fmt);
-    fprintf(stderr, "polder-bench %s: ", command);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
+    vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
+    fprintf(stderr, "polder-bench %s: %s\n", command, line);
     return BENCH_FAILED;
 }
 

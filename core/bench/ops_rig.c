@@ -164,8 +164,9 @@ static enum pl_status place_act(struct ops_rig *rig, uint32_t i, struct pl_error
 {
     const struct pl_value *v = &rig->values[i];
     uint64_t bytes = (uint64_t)(v->rows * v->cols) * sizeof(float);
-    enum pl_status status = rig->device->table->buffer_new(
-        rig->device->device, PL_MEM_DEVICE, bytes + 2 * RIG_GUARD_BYTES, &rig->buffers[i], err);
+    enum pl_status status = rig->device->table->buffer_new(rig->device->device, PL_MEM_DEVICE,
+                                                           bytes + 2 * (uint64_t)RIG_GUARD_BYTES,
+                                                           &rig->buffers[i], err);
     rig->values[i].buffer = rig->buffers[i];
     rig->values[i].offset = RIG_GUARD_BYTES;
     if (status == PL_OK)
@@ -294,7 +295,7 @@ int32_t *rig_binding(struct ops_rig *rig, uint32_t set, enum pl_binding binding)
 
 static uint64_t act_bytes(const struct pl_value *v)
 {
-    return (uint64_t)(v->rows * v->cols) * sizeof(float) + 2 * RIG_GUARD_BYTES;
+    return (uint64_t)(v->rows * v->cols) * sizeof(float) + 2 * (uint64_t)RIG_GUARD_BYTES;
 }
 
 enum pl_status rig_write(struct ops_rig *rig, uint32_t value_i, const float *rows, int64_t n_rows,

@@ -14,8 +14,8 @@
 #include "ops_cases.h"
 
 #define RIG_SETS        2
-#define RIG_GUARD_BYTES 4096 /* a multiple of every alignment that a device may ask for */
-#define RIG_PATTERN     0xa5 /* a small finite number in every float type */
+#define RIG_GUARD_BYTES 4096u /* a multiple of every alignment that a device may ask for */
+#define RIG_PATTERN     0xa5  /* a small finite number in every float type */
 
 /* An opened device and its queue. */
 struct ops_device {

@@ -199,8 +199,9 @@ static void bind_step(struct feed *f, uint32_t step_i, struct pl_step *step)
         uint32_t q = step->n_seqs++;
         rig_binding(rig, set, PL_BINDING_SEQ_START)[q] = (int32_t)step->n_rows;
         rig_binding(rig, set, PL_BINDING_KV_LEN)[q] = (int32_t)(f->done[s] + n);
-        memcpy(rig_binding(rig, set, PL_BINDING_BLOCK_TABLE) + q * c->group.max_blocks,
-               f->block_of + s * c->group.max_blocks, c->group.max_blocks * sizeof(int32_t));
+        size_t width = c->group.max_blocks;
+        memcpy(rig_binding(rig, set, PL_BINDING_BLOCK_TABLE) + q * width, f->block_of + s * width,
+               width * sizeof(int32_t));
         for (uint32_t t = 0; t < n; t++, step->n_rows++) {
             rig_binding(rig, set, PL_BINDING_IDS)[step->n_rows] = 0;
             rig_binding(rig, set, PL_BINDING_POS)[step->n_rows] = (int32_t)(f->done[s] + t);
@@ -342,12 +343,19 @@ static bool judge_distance(const struct ops_case *c, const struct outputs *got,
     return true;
 }
 
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
 static bool judge_equal(const struct ops_case *c, const struct outputs *a, const struct outputs *b,
                         const char *what, struct ops_verdict *v)
 {
     for (uint32_t i = 0; i < c->n_values; i++) {
         for (size_t k = 0; a->rows[i] != NULL && k < a->n[i]; k++)
-            if (memcmp(&a->rows[i][k], &b->rows[i][k], sizeof(float)) != 0) {
+            if (bits_of(a->rows[i][k]) != bits_of(b->rows[i][k])) {
                 size_t cols = (size_t)c->values[i].value.cols;
                 return fail(v, "%s: value %u [%zu, %zu] is %.9g, was %.9g", what, i, k / cols,
                             k % cols, (double)b->rows[i][k], (double)a->rows[i][k]);
@@ -424,17 +432,16 @@ static bool judge_again(struct ops_rig *rig, const struct outputs *whole, struct
     return ok;
 }
 
-static void judge(const struct ops_bench *bench, struct ops_rig *rig, const struct outputs *got,
-                  const struct outputs *want, struct ops_verdict *v)
+static void judge(const struct ops_bench *bench, const struct ops_case *c, struct ops_rig *rig,
+                  const struct outputs *got, const struct outputs *want, struct ops_verdict *v)
 {
-    const struct ops_case *c = rig->c;
     bool ok = judge_distance(c, got, want, v) && judge_again(rig, got, v);
     if (ok && bench->exact && c->row_wise)
         ok = judge_rows_alone(rig, got, v);
     if (ok && c->has_kv && c->chunkable)
         ok = judge_chunks(rig, got, want, bench->exact, v);
     if (ok && bench->one_thread.table != NULL)
-        ok = judge_one_thread(bench, c, got, v);
+        judge_one_thread(bench, c, got, v);
 }
 
 void ops_run_case(const struct ops_bench *bench, const struct ops_case *c, struct ops_verdict *ret)
@@ -459,7 +466,7 @@ void ops_run_case(const struct ops_bench *bench, const struct ops_case *c, struc
         else if (status != PL_OK)
             fail(ret, "the reference failed: %s", err.msg);
         else
-            judge(bench, &rig, &got, &want, ret);
+            judge(bench, c, &rig, &got, &want, ret);
     }
     outputs_free(&got);
     outputs_free(&want);

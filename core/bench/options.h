@@ -21,11 +21,11 @@ enum option_kind {
 struct option_row {
     const char *name;  /* "--model" or "-p" */
     const char *value; /* what the help calls its value: "FILE"; NULL for a flag */
-    enum option_kind kind;
+    const char *help;  /* one line */
     void *target;
     int64_t min, max; /* OPTION_INT */
+    enum option_kind kind;
     bool required;
-    const char *help; /* one line */
 };
 
 struct options {

@@ -45,7 +45,7 @@ static void sort(struct samples *samples)
 double samples_quantile(struct samples *samples, double p)
 {
     if (samples->n == 0)
-        return NAN;
+        return (double)NAN;
     sort(samples);
     double rank = ceil(p * (double)samples->n);
     size_t i = rank < 1 ? 0 : (size_t)rank - 1;
@@ -55,7 +55,7 @@ double samples_quantile(struct samples *samples, double p)
 double samples_median(struct samples *samples)
 {
     if (samples->n == 0)
-        return NAN;
+        return (double)NAN;
     sort(samples);
     size_t half = samples->n / 2;
     if (samples->n % 2 == 1)
