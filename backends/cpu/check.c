@@ -432,6 +432,8 @@ enum pl_status check_op(const struct pl_program_desc *desc, uint32_t op_i, struc
     *v = (struct op_view){0};
     if (op_i >= desc->n_ops)
         return pl_error_set(err, PL_EINVAL, "cpu: op %u of %u", op_i, desc->n_ops);
+    if (desc->flags != 0)
+        return pl_error_set(err, PL_ENOTSUP, "cpu: program flags %#x not supported", desc->flags);
     bool known = strided_copy(&v->op, sizeof v->op, desc->ops, desc->op_stride, op_i);
     REFUSE(pl_op_name(v->op.opcode) == NULL, PL_ENOTSUP, "an unknown opcode is");
     REFUSE(!known || !params_known(&v->op), PL_ENOTSUP, "an unknown flag or parameter is");

@@ -314,6 +314,7 @@ static void refuses_steps_above_the_maxima(void **state)
 
 enum spoil {
     SPOIL_OPCODE,
+    SPOIL_PROGRAM_FLAG,
     SPOIL_FUTURE_OP,
     SPOIL_FLAG,
     SPOIL_RESERVED,
@@ -351,6 +352,7 @@ static uint32_t spoil(struct layer *m, enum spoil what)
     struct pl_value *values = m->rig.values;
     switch (what) {
     case SPOIL_OPCODE: ops[1].opcode = 1000; return 1;
+    case SPOIL_PROGRAM_FLAG: m->rig.desc.flags = 1; return 1;
     case SPOIL_FUTURE_OP: ops[1].opcode = PL_OP_MOE_LINEAR; return 1;
     case SPOIL_FLAG: ops[1].flags = 1; return 1;
     case SPOIL_RESERVED: ops[1].reserved = 1; return 1;
