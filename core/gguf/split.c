@@ -199,7 +199,8 @@ static enum pl_status open_shard(struct gguf *first, const struct split_name *na
 /* One table and one index over the tensors of all shards. */
 static enum pl_status join_tensors(struct gguf *first, uint64_t total, struct pl_error *err)
 {
-    struct gguf_tensor **joined = arena_array(first->arena, (size_t)total, sizeof *joined);
+    struct gguf_tensor **joined =
+        arena_array(first->arena, (size_t)total, sizeof(struct gguf_tensor *));
     if (joined == NULL || !gguf_index_init(&first->tensor_index, first->arena, total))
         return pl_error_set(err, PL_ENOMEM, "gguf: out of memory for %llu tensors",
                             (unsigned long long)total);

@@ -5,6 +5,7 @@
 #include "impl.h"
 #include "split.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -49,33 +50,82 @@ static size_t decode_text(const struct alphabet *a, struct gguf_str text, char *
     return n;
 }
 
-static bool make_pieces(struct token_vocab *v, const struct alphabet *a)
+/* Bytes that stand for themselves: the piece is the text. */
+static bool is_plain(struct gguf_str text)
 {
-    if (!token_map_init(&v->mergeable, &v->arena, v->pieces, (size_t)v->n))
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < 33 || text.data[i] == 127) /* chars are signed: this is 128-255 too */
+            return false;
+    }
+    return true;
+}
+
+static bool is_bytes(const struct token_vocab *v, int32_t id)
+{
+    return (v->attrs[id] & TOKEN_ATTR_NORMAL) != 0 && (v->attrs[id] & TOKEN_ATTR_CONTROL) == 0;
+}
+
+/* Fills pieces, and ids with the *ret_n tokens that text may become. */
+static bool decode_pieces(struct token_vocab *v, const struct alphabet *a, int32_t *ids,
+                          size_t *ret_n)
+{
+    size_t bytes = 0;
+    size_t n = 0;
+    for (int32_t id = 0; id < v->n; id++)
+        bytes += is_bytes(v, id) && !is_plain(v->texts[id]) ? v->texts[id].len : 0;
+    char *out = arena_alloc(&v->arena, bytes);
+    if (out == NULL)
         return false;
     for (int32_t id = 0; id < v->n; id++) {
-        struct gguf_str text = v->texts[id];
-        v->pieces[id] = text;
-        if ((v->attrs[id] & TOKEN_ATTR_NORMAL) == 0 || (v->attrs[id] & TOKEN_ATTR_CONTROL) != 0)
-            continue;
-        char *piece = arena_alloc(&v->arena, text.len);
-        if (piece == NULL)
-            return false;
         bool foreign = false;
-        v->pieces[id] = (struct gguf_str){piece, decode_text(a, text, piece, &foreign)};
-        if (!foreign && text.len > 0)
-            (void)token_map_add(&v->mergeable, id);
+        v->pieces[id] = v->texts[id];
+        if (!is_bytes(v, id))
+            continue;
+        if (!is_plain(v->texts[id])) {
+            v->pieces[id] = (struct gguf_str){out, decode_text(a, v->texts[id], out, &foreign)};
+            out += v->pieces[id].len;
+        }
+        if (!foreign && v->texts[id].len > 0)
+            ids[n++] = id;
     }
-    for (unsigned b = 0; b < 256; b++) {
+    *ret_n = n;
+    return true;
+}
+
+static bool make_pieces(struct token_vocab *v, const struct alphabet *a)
+{
+    if (!token_map_init(&v->mergeable, &v->arena, v->hash_keys, v->pieces, (size_t)v->n))
+        return false;
+    size_t n = 0;
+    int32_t *ids = malloc((size_t)v->n * sizeof *ids);
+    bool ok = ids != NULL && decode_pieces(v, a, ids, &n);
+    if (ok)
+        (void)token_map_add(&v->mergeable, ids, n);
+    free(ids);
+    for (unsigned b = 0; ok && b < 256; b++) {
         char byte = (char)b;
         v->byte_ids[b] = token_map_find(&v->mergeable, &byte, 1);
     }
-    return true;
+    return ok;
 }
 
 /* ---- merges ---------------------------------------------------------------------------------- */
 
 static const char merges_key[] = "tokenizer.ggml.merges";
+
+/* Merges whose parts are being looked up: there are hundreds of thousands, and nearly every look-up
+ * misses the caches, so that many are under way at once. */
+#define MERGES_MAX 32
+#define JOINED_MAX (2 * TOKEN_BYTES_MAX)
+
+struct merge_batch {
+    uint64_t first; /* number of merges[0] */
+    const struct gguf_str *merges;
+    size_t n;
+    struct token_probe left[MERGES_MAX], right[MERGES_MAX], merged[MERGES_MAX];
+    char joined[2 * JOINED_MAX]; /* both parts of each merge, without the blank */
+    size_t joined_n;
+};
 
 static enum pl_status refuse_merge(uint64_t i, struct gguf_str merge, const char *why,
                                    struct pl_error *err)
@@ -86,28 +136,69 @@ static enum pl_status refuse_merge(uint64_t i, struct gguf_str merge, const char
                         (unsigned long long)i, text, why);
 }
 
-/* "left right": the blank is never the first byte. */
-static enum pl_status add_merge(struct token_vocab *v, uint64_t i, struct gguf_str merge,
-                                struct pl_error *err)
+/* "left right": the blank is never the first byte. false: the merge has no two parts. */
+static bool add_to_batch(const struct token_vocab *v, struct merge_batch *b, struct gguf_str merge)
 {
     const char *blank = merge.len > 1 ? memchr(merge.data + 1, ' ', merge.len - 1) : NULL;
-    if (blank == NULL || merge.len > (size_t)2 * TOKEN_BYTES_MAX)
-        return refuse_merge(i, merge, "expected two tokens", err);
-    char joined[2 * TOKEN_BYTES_MAX];
+    if (blank == NULL || merge.len > JOINED_MAX)
+        return false;
     size_t left_n = (size_t)(blank - merge.data);
     size_t right_n = merge.len - left_n - 1;
+    char *joined = b->joined + b->joined_n;
     memcpy(joined, merge.data, left_n);
     memcpy(joined + left_n, blank + 1, right_n);
-    int32_t left = token_map_find(&v->by_text, joined, left_n);
-    int32_t right = token_map_find(&v->by_text, joined + left_n, right_n);
-    int32_t merged = token_map_find(&v->by_text, joined, left_n + right_n);
-    if (left == TOKEN_NONE || right == TOKEN_NONE)
-        return refuse_merge(i, merge, "a part is not in the vocabulary", err);
-    if (merged == TOKEN_NONE)
-        return refuse_merge(i, merge, "its result is not in the vocabulary", err);
-    if ((v->attrs[merged] & (TOKEN_ATTR_CONTROL | TOKEN_ATTR_UNKNOWN)) == 0)
-        token_pairs_add(&v->pairs,
-                        (struct token_pair){(uint32_t)left, (uint32_t)right, (uint32_t)i, merged});
+    b->joined_n += left_n + right_n;
+    b->left[b->n] = (struct token_probe){.bytes = joined, .n = left_n};
+    b->right[b->n] = (struct token_probe){.bytes = joined + left_n, .n = right_n};
+    b->merged[b->n] = (struct token_probe){.bytes = joined, .n = left_n + right_n};
+    token_probe_hash(&v->by_text, &b->left[b->n]);
+    token_probe_hash(&v->by_text, &b->right[b->n]);
+    token_probe_hash(&v->by_text, &b->merged[b->n]);
+    b->n++;
+    return true;
+}
+
+static void look_up_batch(const struct token_vocab *v, struct merge_batch *b)
+{
+    struct token_probe *const rows[] = {b->left, b->right, b->merged};
+    for (size_t r = 0; r < PL_ARRAY_LEN(rows); r++) {
+        for (size_t i = 0; i < b->n; i++)
+            token_probe_peek(&v->by_text, &rows[r][i]);
+    }
+    for (size_t r = 0; r < PL_ARRAY_LEN(rows); r++) {
+        for (size_t i = 0; i < b->n; i++)
+            token_probe_touch(&v->by_text, &rows[r][i]);
+    }
+}
+
+/* Adds the merges of a batch and empties it. */
+static enum pl_status end_batch(struct token_vocab *v, struct merge_batch *b, struct pl_error *err)
+{
+    struct token_pair pairs[MERGES_MAX];
+    size_t n = 0;
+    look_up_batch(v, b);
+    for (size_t i = 0; i < b->n; i++) {
+        int32_t left = token_probe_end(&v->by_text, &b->left[i]);
+        int32_t right = token_probe_end(&v->by_text, &b->right[i]);
+        int32_t merged = token_probe_end(&v->by_text, &b->merged[i]);
+        if (left == TOKEN_NONE || right == TOKEN_NONE)
+            return refuse_merge(b->first + i, b->merges[i], "a part is not in the vocabulary", err);
+        if (merged == TOKEN_NONE)
+            return refuse_merge(b->first + i, b->merges[i], "its result is not in the vocabulary",
+                                err);
+        if ((v->attrs[merged] & (TOKEN_ATTR_CONTROL | TOKEN_ATTR_UNKNOWN)) != 0)
+            continue;
+        pairs[n] =
+            (struct token_pair){(uint32_t)left, (uint32_t)right, (uint32_t)(b->first + i), merged};
+        token_pairs_touch(&v->pairs, &pairs[n]);
+        n++;
+    }
+    for (size_t i = 0; i < n; i++)
+        token_pairs_add(&v->pairs, pairs[i]);
+    b->first += b->n;
+    b->merges += b->n;
+    b->n = 0;
+    b->joined_n = 0;
     return PL_OK;
 }
 
@@ -122,8 +213,15 @@ static enum pl_status read_merges(struct token_vocab *v, const struct gguf *file
                             merges_key);
     if (!token_pairs_init(&v->pairs, &v->arena, (size_t)kv->n_elems))
         return pl_error_set(err, PL_ENOMEM, "token: out of memory");
+    struct merge_batch batch = {.merges = kv->strings};
     for (uint64_t i = 0; i < kv->n_elems; i++) {
-        enum pl_status status = add_merge(v, i, kv->strings[i], err);
+        enum pl_status status = PL_OK;
+        bool parts = add_to_batch(v, &batch, kv->strings[i]);
+        bool full = batch.n == MERGES_MAX || sizeof batch.joined - batch.joined_n < JOINED_MAX;
+        if (!parts || full || i + 1 == kv->n_elems)
+            status = end_batch(v, &batch, err);
+        if (status == PL_OK && !parts)
+            status = refuse_merge(i, kv->strings[i], "expected two tokens", err);
         if (status != PL_OK)
             return status;
     }

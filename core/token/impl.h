@@ -30,24 +30,53 @@ enum token_model {
 
 /* ---- maps ------------------------------------------------------------------------------------ */
 
+#define TOKEN_HASH_KEYS (TOKEN_BYTES_MAX / 4 + 3) /* a constant, the length, each 4 bytes */
+
 struct token_slot {
-    uint32_t hash; /* low half of the name's hash */
+    uint32_t tag;  /* of the name's hash */
     uint32_t item; /* id + 1; 0 = free */
 };
 
-/* Bytes -> id, open addressing. Names are untrusted, so the hash is keyed. */
+/* Bytes -> id, open addressing. Names are untrusted: the hash is universal under random keys. */
 struct token_map {
     struct token_slot *slots;
-    size_t mask; /* slots - 1 */
+    const uint64_t *keys; /* [TOKEN_HASH_KEYS] */
+    unsigned shift;       /* 64 - log2(slots) */
+    size_t mask;          /* slots - 1 */
     const struct gguf_str *names;
 };
 
-PL_NODISCARD bool token_map_init(struct token_map *map, struct arena *arena,
+/* Random keys for the maps of one vocabulary; NULL: out of memory. */
+const uint64_t *token_hash_keys(struct arena *arena);
+
+/* An empty map for up to n of the names. No name that is added or sought has over TOKEN_BYTES_MAX bytes
+ * (a longer one is not found). */
+PL_NODISCARD bool token_map_init(struct token_map *map, struct arena *arena, const uint64_t *keys,
                                  const struct gguf_str *names, size_t n);
-/* Adds id under names[id]; returns the id that has the name already, else id. */
-int32_t token_map_add(struct token_map *map, int32_t id);
+
+struct token_twice {
+    int32_t first, second; /* ids of the same name; TOKEN_NONE: there are none */
+};
+
+/* Adds ids under their names. Of equal names the first stays; the first such two are returned. */
+struct token_twice token_map_add(struct token_map *map, const int32_t *ids, size_t n);
 int32_t token_map_find(const struct token_map *map, const char *bytes,
                        size_t n); /* or TOKEN_NONE */
+
+/* Finding many at once: memory is slow, so ask for all slots, then all names, then compare.
+ *
+ *     token_probe_hash each;  token_probe_peek each;  token_probe_touch each;  token_probe_end each */
+struct token_probe {
+    const char *bytes;
+    size_t n;
+    uint64_t hash;
+    int32_t guess; /* the first id whose tag fits, or TOKEN_NONE */
+};
+void token_probe_hash(const struct token_map *map,
+                      struct token_probe *probe); /* bytes, n are set */
+void token_probe_peek(const struct token_map *map, struct token_probe *probe);
+void token_probe_touch(const struct token_map *map, const struct token_probe *probe);
+int32_t token_probe_end(const struct token_map *map, const struct token_probe *probe);
 
 struct token_pair {
     uint32_t left, right; /* ids; left = UINT32_MAX: free */
@@ -64,7 +93,9 @@ struct token_pairs {
 };
 
 PL_NODISCARD bool token_pairs_init(struct token_pairs *pairs, struct arena *arena, size_t n);
-void token_pairs_add(struct token_pairs *pairs, struct token_pair pair); /* the first one stays */
+/* The first one of equal pairs stays. */
+void token_pairs_add(struct token_pairs *pairs, struct token_pair pair);
+void token_pairs_touch(const struct token_pairs *pairs, const struct token_pair *pair);
 const struct token_pair *token_pairs_find(const struct token_pairs *pairs, int32_t left,
                                           int32_t right); /* or NULL */
 
@@ -115,6 +146,7 @@ struct token_vocab {
     bool lower_case, strip_accents; /* WordPiece */
     bool typed;                     /* the file tells token types */
     size_t token_bytes_max;
+    const uint64_t *hash_keys;
     int32_t byte_ids[256]; /* token of a single byte, or TOKEN_NONE */
     struct token_map by_text;
     struct token_map mergeable; /* what text may become: SPM by stored text, BPE by output bytes */

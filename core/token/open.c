@@ -49,26 +49,55 @@ static enum pl_status read_model(struct token_vocab *v, const struct gguf *file,
 
 /* ---- tokens, types, scores ------------------------------------------------------------------- */
 
-static enum pl_status copy_text(struct token_vocab *v, int32_t id, struct gguf_str text,
-                                struct pl_error *err)
+static enum pl_status no_memory(struct pl_error *err)
 {
-    if (text.len > TOKEN_BYTES_MAX)
-        return pl_error_set(err, PL_EFORMAT, "token: key '%s': token %d has %zu bytes, at most %d",
-                            tokens_key, id, text.len, TOKEN_BYTES_MAX);
-    char *copy = arena_strndup(&v->arena, text.data, text.len);
+    return pl_error_set(err, PL_ENOMEM, "token: out of memory");
+}
+
+/* All texts into one block, each with a NUL behind it. */
+static enum pl_status copy_texts(struct token_vocab *v, const struct gguf_str *texts,
+                                 struct pl_error *err)
+{
+    size_t bytes = 0;
+    for (int32_t id = 0; id < v->n; id++) {
+        if (texts[id].len > TOKEN_BYTES_MAX)
+            return pl_error_set(err, PL_EFORMAT,
+                                "token: key '%s': token %d has %zu bytes, at most %d", tokens_key,
+                                id, texts[id].len, TOKEN_BYTES_MAX);
+        bytes += texts[id].len + 1;
+    }
+    char *copy = arena_alloc(&v->arena, bytes);
     if (copy == NULL)
-        return pl_error_set(err, PL_ENOMEM, "token: out of memory");
-    v->texts[id] = (struct gguf_str){copy, text.len};
-    v->token_bytes_max = PL_MAX(v->token_bytes_max, text.len);
-    if (text.len == 0)
-        return PL_OK; /* an unused place: never found by text */
-    int32_t have = token_map_add(&v->by_text, id);
-    if (have == id)
+        return no_memory(err);
+    for (int32_t id = 0; id < v->n; id++) {
+        size_t n = texts[id].len;
+        memcpy(copy, texts[id].data, n);
+        copy[n] = '\0';
+        v->texts[id] = (struct gguf_str){copy, n};
+        v->token_bytes_max = PL_MAX(v->token_bytes_max, n);
+        copy += n + 1;
+    }
+    return PL_OK;
+}
+
+static enum pl_status index_texts(struct token_vocab *v, struct pl_error *err)
+{
+    int32_t *ids = malloc((size_t)v->n * sizeof *ids);
+    if (ids == NULL)
+        return no_memory(err);
+    size_t n = 0;
+    for (int32_t id = 0; id < v->n; id++) {
+        if (v->texts[id].len > 0) /* else an unused place: never found by text */
+            ids[n++] = id;
+    }
+    struct token_twice twice = token_map_add(&v->by_text, ids, n);
+    free(ids);
+    if (twice.first == TOKEN_NONE)
         return PL_OK;
     char shown[64];
-    gguf_printable(text, shown, sizeof shown);
+    gguf_printable(v->texts[twice.first], shown, sizeof shown);
     return pl_error_set(err, PL_EFORMAT, "token: key '%s': tokens %d and %d are both '%s'",
-                        tokens_key, have, id, shown);
+                        tokens_key, twice.first, twice.second, shown);
 }
 
 static enum pl_status read_texts(struct token_vocab *v, const struct gguf *file,
@@ -90,15 +119,12 @@ static enum pl_status read_texts(struct token_vocab *v, const struct gguf *file,
     v->pieces = arena_array(&v->arena, n, sizeof *v->pieces);
     v->attrs = arena_zalloc(&v->arena, n);
     v->whole = arena_zalloc(&v->arena, n * sizeof *v->whole);
+    v->hash_keys = token_hash_keys(&v->arena);
     if (v->texts == NULL || v->pieces == NULL || v->attrs == NULL || v->whole == NULL ||
-        !token_map_init(&v->by_text, &v->arena, v->texts, n))
-        return pl_error_set(err, PL_ENOMEM, "token: out of memory");
-    for (int32_t id = 0; id < v->n; id++) {
-        enum pl_status status = copy_text(v, id, kv->strings[id], err);
-        if (status != PL_OK)
-            return status;
-    }
-    return PL_OK;
+        v->hash_keys == NULL || !token_map_init(&v->by_text, &v->arena, v->hash_keys, v->texts, n))
+        return no_memory(err);
+    enum pl_status status = copy_texts(v, kv->strings, err);
+    return status == PL_OK ? index_texts(v, err) : status;
 }
 
 /* An array beside the tokens: absent (*ret NULL), or of their length. */

@@ -132,7 +132,7 @@ enum pl_status token_spm_init(struct token_vocab *v, const struct gguf *file, st
     enum pl_status status = rank_scores(v, file, err);
     if (status != PL_OK)
         return status;
-    if (!token_map_init(&v->mergeable, &v->arena, v->texts, (size_t)v->n))
+    if (!token_map_init(&v->mergeable, &v->arena, v->hash_keys, v->texts, (size_t)v->n))
         return pl_error_set(err, PL_ENOMEM, "token: out of memory");
     v->words = true;
     for (int32_t id = 0; id < v->n; id++) {
@@ -152,7 +152,7 @@ enum pl_status token_spm_init(struct token_vocab *v, const struct gguf *file, st
         if ((v->attrs[id] & (TOKEN_ATTR_CONTROL | TOKEN_ATTR_UNKNOWN | TOKEN_ATTR_BYTE)) != 0 ||
             v->texts[id].len == 0)
             continue;
-        (void)token_map_add(&v->mergeable, id);
+        (void)token_map_add(&v->mergeable, &id, 1);
         v->words = v->words && !crosses_words(v->texts[id]);
     }
     return PL_OK;
