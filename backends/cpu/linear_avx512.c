@@ -37,6 +37,6 @@ const struct linear_isa linear_isa_avx512 = {
     .kernels =
         {
             LINEAR_AVX512_LIST(LINEAR_AVX512_ROW)[LINEAR_TYPE_BF16] = {linear_avx512_bf16,
-                                                                       LINEAR_ACT_F32, 12},
+                                                                       LINEAR_ACT_F32, 12, 2},
         },
 };

@@ -13,14 +13,14 @@
 #include <immintrin.h>
 
 #define LINEAR_AVX512_LIST(X)                                                                      \
-    X(F32, f32, LINEAR_ACT_F32, 12)                                                                \
-    X(F16, f16, LINEAR_ACT_F32, 12)                                                                \
-    X(Q8_0, q8_0, LINEAR_ACT_Q8_32, 6)                                                             \
-    X(Q4_0, q4_0, LINEAR_ACT_Q8_32, 6)                                                             \
-    X(Q4_K, q4_k, LINEAR_ACT_Q8_256, 6)                                                            \
-    X(Q6_K, q6_k, LINEAR_ACT_Q8_256, 6)
+    X(F32, f32, LINEAR_ACT_F32, 12, 1)                                                             \
+    X(F16, f16, LINEAR_ACT_F32, 12, 2)                                                             \
+    X(Q8_0, q8_0, LINEAR_ACT_Q8_32, 6, 1)                                                          \
+    X(Q4_0, q4_0, LINEAR_ACT_Q8_32, 6, 1)                                                          \
+    X(Q4_K, q4_k, LINEAR_ACT_Q8_256, 6, 1)                                                         \
+    X(Q6_K, q6_k, LINEAR_ACT_Q8_256, 6, 1)
 
-#define LINEAR_X(dtype, name, act, rows) linear_tile_fn linear_avx512_##name;
+#define LINEAR_X(dtype, name, act, rows, stream) linear_tile_fn linear_avx512_##name;
 LINEAR_AVX512_LIST(LINEAR_X)
 #undef LINEAR_X
 linear_tile_fn linear_avx512_bf16, linear_avx512_bf16_dp;
@@ -29,8 +29,8 @@ linear_finish_fn linear_avx512_finish;
 linear_prepare_fn linear_avx512_prepare_f32, linear_avx512_prepare_bf16;
 linear_prepare_fn linear_avx512_prepare_q8_32, linear_avx512_prepare_q8_256;
 
-#define LINEAR_AVX512_ROW(dtype, name, act, rows)                                                  \
-    [LINEAR_TYPE_##dtype] = {linear_avx512_##name, act, rows},
+#define LINEAR_AVX512_ROW(dtype, name, act, rows, stream)                                          \
+    [LINEAR_TYPE_##dtype] = {linear_avx512_##name, act, rows, stream},
 #define LINEAR_AVX512_PREPARE                                                                      \
     {                                                                                              \
         [LINEAR_ACT_F32] = linear_avx512_prepare_f32,                                              \

@@ -42,6 +42,6 @@ const struct linear_isa linear_isa_avx512_bf16 = {
     .kernels =
         {
             LINEAR_AVX512_LIST(LINEAR_AVX512_ROW)[LINEAR_TYPE_BF16] = {linear_avx512_bf16_dp,
-                                                                       LINEAR_ACT_BF16, 12},
+                                                                       LINEAR_ACT_BF16, 12, 1},
         },
 };

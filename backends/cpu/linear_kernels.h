@@ -156,7 +156,9 @@ typedef void linear_tile_fn(float *out, const struct linear_tile *tile);
 struct linear_kernel {
     linear_tile_fn *tile; /* NULL: this level takes the portable one */
     enum linear_act_format act;
-    size_t rows_max; /* 1..LINEAR_TILE_ROWS */
+    size_t rows_max;      /* 1..LINEAR_TILE_ROWS */
+    size_t stream_panels; /* panels of a tile of few rows: 1, or 2 where one chain of fma is slower
+                           * than memory */
 };
 
 /* dst: one prepared row. */

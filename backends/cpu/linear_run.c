@@ -112,7 +112,7 @@ struct cut {
     size_t tile_panels; /* panels of a tile, at most */
 };
 
-static struct cut cut_of(size_t n_rows, size_t row_bytes, size_t rows_max)
+static struct cut cut_of(size_t n_rows, size_t row_bytes, size_t rows_max, size_t stream_panels)
 {
     size_t fit = row_bytes > 0 ? ACT_CACHE_BYTES / row_bytes : 0;
     size_t chunk = PL_MIN(PL_MAX(fit / rows_max, 1) * rows_max, PL_MAX(n_rows, 1));
@@ -120,7 +120,7 @@ static struct cut cut_of(size_t n_rows, size_t row_bytes, size_t rows_max)
     return (struct cut){
         .chunk_rows = chunk,
         .group_rows = (chunk + groups - 1) / groups,
-        .tile_panels = n_rows <= STREAM_ROWS ? 1 : LINEAR_TILE_PANELS,
+        .tile_panels = n_rows <= STREAM_ROWS ? stream_panels : LINEAR_TILE_PANELS,
     };
 }
 
@@ -135,7 +135,8 @@ void linear_run(const struct linear_task *task, int64_t panel_begin, int64_t pan
     const struct operand b = glu ? operand_of(task, 1) : a;
     const size_t p_end = (size_t)panel_end, r_end = (size_t)row_end;
     const struct cut cut = cut_of(r_end - (size_t)row_begin, PL_MAX(a.x_bytes, b.x_bytes),
-                                  PL_MIN(a.kernel.rows_max, b.kernel.rows_max));
+                                  PL_MIN(a.kernel.rows_max, b.kernel.rows_max),
+                                  PL_MAX(a.kernel.stream_panels, b.kernel.stream_panels));
 
     for (size_t r0 = (size_t)row_begin; r0 < r_end; r0 += cut.chunk_rows) {
         size_t r1 = PL_MIN(r0 + cut.chunk_rows, r_end);

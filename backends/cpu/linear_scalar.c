@@ -107,7 +107,8 @@ static void block_tile(float *out, const struct linear_tile *t, const struct lin
     }
 SCALAR_KERNELS(KERNEL)
 
-#define ROW(dtype, name, generic, act) [LINEAR_TYPE_##dtype] = {tile_##name, act, LINEAR_TILE_ROWS},
+#define ROW(dtype, name, generic, act)                                                             \
+    [LINEAR_TYPE_##dtype] = {tile_##name, act, LINEAR_TILE_ROWS, 1},
 
 const struct linear_isa linear_isa_scalar = {
     .level = LINEAR_SCALAR,
