@@ -12,8 +12,8 @@
  * half is for panels and what the finish touches. */
 #define ACT_CACHE_BYTES ((size_t)512 * 1024)
 
-/* Up to so many rows a tile waits for memory, and one panel at a time streams best: measured on Zen 5,
- * one row of Q4_0: 97-100 % of a plain read's bandwidth, 70-85 % with two panels side by side. */
+/* Up to so many rows a tile waits for memory, and few panels at a time stream best: on Zen 5, one row,
+ * one panel beat two side by side in both of two interleaved runs of Q8_0, Q4_0, Q4_K and Q6_K. */
 #define STREAM_ROWS 8
 
 const struct linear_isa *linear_isa_get(enum linear_level level)
