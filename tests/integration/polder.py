@@ -60,6 +60,7 @@ class Server:
         return self
 
     def __exit__(self, *_):
+        """Ends it; what a sanitizer reported, also at the very end, fails the test."""
         if self.process.poll() is None:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -67,8 +68,11 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        log = self.log()
         self.process.stdout.close()
         self.log_file.close()
+        if any(mark in log for mark in ("Sanitizer", "runtime error:", "check failed:")):
+            raise AssertionError(f"polderd complained:\n{log}")
 
     def stop(self, limit_s=60):
         """SIGTERM; the exit code."""
