@@ -199,6 +199,25 @@ static enum pl_status find_arch(const struct gguf *file, const struct model_arch
     return PL_OK;
 }
 
+/* The table's rows are the vocabulary; where the file carries a tokenizer both must agree. */
+static enum pl_status read_vocab(const struct gguf *file, struct hparams *hp, struct pl_error *err)
+{
+    const struct gguf_tensor *table = gguf_find_tensor(file, "token_embd.weight");
+    const struct gguf_kv *tokens = gguf_find(file, "tokenizer.ggml.tokens");
+    if (table == NULL)
+        return pl_error_set(err, PL_EFORMAT, "model: tensor 'token_embd.weight': absent");
+    if (table->dims[1] < 1 || table->dims[1] > HPARAMS_VOCAB_MAX)
+        return pl_error_set(err, PL_EFORMAT, "model: tensor 'token_embd.weight': %lld rows",
+                            (long long)table->dims[1]);
+    if (tokens != NULL && tokens->n_elems != (uint64_t)table->dims[1])
+        return pl_error_set(err, PL_EFORMAT,
+                            "model: tensor 'token_embd.weight': %lld rows, but key "
+                            "'tokenizer.ggml.tokens' holds %llu",
+                            (long long)table->dims[1], (unsigned long long)tokens->n_elems);
+    hp->n_vocab = (uint32_t)table->dims[1];
+    return PL_OK;
+}
+
 enum pl_status hparams_read(const struct gguf *file, struct hparams *ret, struct pl_error *err)
 {
     struct hparams hp = {0};
@@ -223,13 +242,9 @@ enum pl_status hparams_read(const struct gguf *file, struct hparams *ret, struct
                                 hp.arch->name);
     if (r.status != PL_OK)
         return r.status;
-    const struct gguf_tensor *table = gguf_find_tensor(file, "token_embd.weight");
-    if (table == NULL)
-        return pl_error_set(err, PL_EFORMAT, "model: tensor 'token_embd.weight': absent");
-    if (table->dims[1] < 1 || table->dims[1] > HPARAMS_VOCAB_MAX)
-        return pl_error_set(err, PL_EFORMAT, "model: tensor 'token_embd.weight': %lld rows",
-                            (long long)table->dims[1]);
-    hp.n_vocab = (uint32_t)table->dims[1];
+    status = read_vocab(file, &hp, err);
+    if (status != PL_OK)
+        return status;
     *ret = hp;
     return PL_OK;
 }

@@ -54,6 +54,20 @@ void gguf_make_str(struct gguf_make *m, const char *key, const char *value)
     m->n_kvs++;
 }
 
+void gguf_make_strings(struct gguf_make *m, const char *key, uint64_t n)
+{
+    put_str(&m->kvs, key);
+    put_u32(&m->kvs, 9); /* array of strings */
+    put_u32(&m->kvs, 8);
+    buf_append(&m->kvs, &n, sizeof n);
+    for (uint64_t i = 0; i < n; i++) {
+        char text[24];
+        (void)snprintf(text, sizeof text, "t%llu", (unsigned long long)i);
+        put_str(&m->kvs, text);
+    }
+    m->n_kvs++;
+}
+
 void gguf_make_tensor(struct gguf_make *m, const char *name, uint32_t n_dims, const int64_t *dims,
                       float scale)
 {

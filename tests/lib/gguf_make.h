@@ -24,6 +24,8 @@ void gguf_make_begin(struct gguf_make *m);
 void gguf_make_u32(struct gguf_make *m, const char *key, uint32_t value);
 void gguf_make_f32(struct gguf_make *m, const char *key, float value);
 void gguf_make_str(struct gguf_make *m, const char *key, const char *value);
+/* n strings "t0", "t1", ... */
+void gguf_make_strings(struct gguf_make *m, const char *key, uint64_t n);
 /* Values repeat a fixed pattern in [-scale, scale]; scale 1 of a vector named *norm* gives ones. */
 void gguf_make_tensor(struct gguf_make *m, const char *name, uint32_t n_dims, const int64_t *dims,
                       float scale);

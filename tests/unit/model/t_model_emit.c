@@ -114,6 +114,11 @@ static void more_no_experts(struct gguf_make *m)
     gguf_make_u32(m, "llama.expert_count", 0);
 }
 
+static void more_tokens(struct gguf_make *m)
+{
+    gguf_make_strings(m, "tokenizer.ggml.tokens", 47); /* one less than rows */
+}
+
 static void more_bad_scaling(struct gguf_make *m)
 {
     gguf_make_str(m, "llama.rope.scaling.type", "moebius");
@@ -154,6 +159,10 @@ static const struct {
     {"no final norm", {"llama", 1, "output_norm.weight", false, false}, NULL, "output_norm"},
     {"qwen2 without biases", {"qwen2", 1, NULL, false, false}, NULL, "attn_q.bias"},
     {"experts", {.arch = "llama", .n_layers = 1}, more_experts, "expert_count"},
+    {"fewer tokens than rows",
+     {.arch = "llama", .n_layers = 1},
+     more_tokens,
+     "tokenizer.ggml.tokens"},
     {"unknown scaling", {.arch = "llama", .n_layers = 1}, more_bad_scaling, "rope.scaling.type"},
     {"rope base is no number", {.arch = "llama", .n_layers = 1}, more_nan_base, "freq_base"},
     {"odd rotation", {.arch = "llama", .n_layers = 1}, more_odd_rotation, "rope.dimension_count"},
