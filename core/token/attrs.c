@@ -42,17 +42,18 @@ static const char *const visible_names[] = {"<|channel|>", "<|message|>", "<|sta
 static const struct {
     enum token_special which;
     const char *key;
-    int32_t spm, wordpiece; /* defaults */
+    int32_t spm, wordpiece, unigram; /* defaults */
 } special_keys[] = {
-    {TOKEN_BOS, "tokenizer.ggml.bos_token_id", 1, TOKEN_NONE},
-    {TOKEN_EOS, "tokenizer.ggml.eos_token_id", 2, TOKEN_NONE},
-    {TOKEN_EOT, "tokenizer.ggml.eot_token_id", TOKEN_NONE, TOKEN_NONE},
-    {TOKEN_EOM, "tokenizer.ggml.eom_token_id", TOKEN_NONE, TOKEN_NONE},
-    {TOKEN_UNK, "tokenizer.ggml.unknown_token_id", 0, 100},
-    {TOKEN_SEP, "tokenizer.ggml.seperator_token_id", TOKEN_NONE, 102}, /* spelt so by the format */
-    {TOKEN_PAD, "tokenizer.ggml.padding_token_id", TOKEN_NONE, 0},
-    {TOKEN_CLS, "tokenizer.ggml.cls_token_id", TOKEN_NONE, 101},
-    {TOKEN_MASK, "tokenizer.ggml.mask_token_id", TOKEN_NONE, 103},
+    {TOKEN_BOS, "tokenizer.ggml.bos_token_id", 1, 101, TOKEN_NONE},
+    {TOKEN_EOS, "tokenizer.ggml.eos_token_id", 2, TOKEN_NONE, 1},
+    {TOKEN_EOT, "tokenizer.ggml.eot_token_id", TOKEN_NONE, TOKEN_NONE, TOKEN_NONE},
+    {TOKEN_EOM, "tokenizer.ggml.eom_token_id", TOKEN_NONE, TOKEN_NONE, TOKEN_NONE},
+    {TOKEN_UNK, "tokenizer.ggml.unknown_token_id", 0, 100, 2},
+    {TOKEN_SEP, "tokenizer.ggml.seperator_token_id", TOKEN_NONE, 102,
+     TOKEN_NONE}, /* spelt so by the format */
+    {TOKEN_PAD, "tokenizer.ggml.padding_token_id", TOKEN_NONE, 0, 0},
+    {TOKEN_CLS, "tokenizer.ggml.cls_token_id", TOKEN_NONE, 101, TOKEN_NONE},
+    {TOKEN_MASK, "tokenizer.ggml.mask_token_id", TOKEN_NONE, 103, TOKEN_NONE},
 };
 
 static enum pl_status read_ids(struct token_vocab *v, const struct gguf *file, struct pl_error *err)
@@ -60,6 +61,7 @@ static enum pl_status read_ids(struct token_vocab *v, const struct gguf *file, s
     for (size_t i = 0; i < PL_ARRAY_LEN(special_keys); i++) {
         int32_t id = v->model == TOKEN_MODEL_SPM         ? special_keys[i].spm
                      : v->model == TOKEN_MODEL_WORDPIECE ? special_keys[i].wordpiece
+                     : v->model == TOKEN_MODEL_UNIGRAM   ? special_keys[i].unigram
                                                          : TOKEN_NONE;
         v->special[special_keys[i].which] = id < v->n ? id : TOKEN_NONE;
         if (gguf_find(file, special_keys[i].key) == NULL)

@@ -235,7 +235,11 @@ static enum pl_status open_split(struct token_vocab *v, const struct gguf *file,
 {
     static const char key[] = "tokenizer.ggml.pre";
     struct gguf_str name = {"default", strlen("default")};
-    if (gguf_find(file, key) != NULL) {
+    struct gguf_str model = {"", 0};
+    if (gguf_get_str(file, "tokenizer.ggml.model", &model, NULL) == PL_OK &&
+        split_rule_find(model) != NULL) {
+        name = model; /* a tokenizer that is a pre-tokenizer: gemma4 */
+    } else if (gguf_find(file, key) != NULL) {
         enum pl_status status = gguf_get_str(file, key, &name, err);
         if (status != PL_OK)
             return status;
@@ -255,8 +259,10 @@ static enum pl_status open_split(struct token_vocab *v, const struct gguf *file,
         rule = split_rule_find((struct gguf_str){"default", strlen("default")});
     }
     v->ignore_merges = rule->ignore_merges;
-    if (gguf_find(file, "tokenizer.ggml.add_bos_token") == NULL)
-        v->add_bos = rule->add_bos;
+    v->chars = rule->form != SPLIT_BYTES;
+    v->newlines_whole = rule->form == SPLIT_NEWLINES;
+    if (gguf_find(file, "tokenizer.ggml.add_bos_token") == NULL || v->newlines_whole)
+        v->add_bos = rule->add_bos; /* files of that form that say no are known to be wrong */
     return token_split_open(rule, &v->split, err);
 }
 
@@ -267,9 +273,11 @@ enum pl_status token_bpe_init(struct token_vocab *v, const struct gguf *file, st
     enum pl_status status = open_split(v, file, err);
     if (status != PL_OK)
         return status;
-    if (!make_pieces(v, &alphabet))
-        return pl_error_set(err, PL_ENOMEM, "token: out of memory");
-    return read_merges(v, file, err);
+    if (v->chars)
+        status = token_blank_pieces(v, err);
+    if (status == PL_OK && !(v->chars ? token_index_texts(v) : make_pieces(v, &alphabet)))
+        status = pl_error_set(err, PL_ENOMEM, "token: out of memory");
+    return status == PL_OK ? read_merges(v, file, err) : status;
 }
 
 /* ---- encoding -------------------------------------------------------------------------------- */
@@ -301,6 +309,12 @@ enum pl_status token_bpe_encode(struct token_encoder *e, const char *text, size_
 {
     const struct token_vocab *v = e->v;
     struct split_run *run = NULL;
+    if (v->chars) {
+        n = token_escape_blanks(e, text, n, false);
+        if (n == SIZE_MAX)
+            return pl_error_set(err, PL_ENOMEM, "token: out of memory");
+        text = e->text;
+    }
     enum pl_status status = split_begin(v->split, n, &run, err);
     for (size_t at = 0; status == PL_OK && at < n;) {
         bool valid = false;

@@ -26,6 +26,7 @@ enum token_model {
     TOKEN_MODEL_SPM,       /* "llama": SentencePiece BPE, merges by score */
     TOKEN_MODEL_BPE,       /* "gpt2": byte-level BPE, merges by rank */
     TOKEN_MODEL_WORDPIECE, /* "bert" */
+    TOKEN_MODEL_UNIGRAM,   /* "t5": SentencePiece unigram, the greatest sum of scores */
 };
 
 /* ---- maps ------------------------------------------------------------------------------------ */
@@ -121,6 +122,28 @@ struct token_fragment {
     int32_t id; /* TOKEN_NONE: plain text */
 };
 
+/* ---- unigram --------------------------------------------------------------------------------- */
+
+struct token_word_node {
+    uint32_t child; /* first child; the others follow it */
+    int32_t id;     /* a token that ends here, or TOKEN_NONE */
+    uint16_t n;     /* children */
+};
+
+/* All tokens that text may become, by their bytes. */
+struct token_words {
+    struct token_word_node *nodes; /* [0] is the root */
+    unsigned char *bytes;          /* [node] by which its parent leads to it */
+};
+
+/* Replacements by SentencePiece's normaliser; see charsmap.c. */
+struct token_charsmap {
+    const uint32_t *units;
+    uint32_t n_units; /* 0: no replacements */
+    const char *texts;
+    size_t texts_bytes;
+};
+
 /* ---- the vocabulary -------------------------------------------------------------------------- */
 
 enum token_whole { TOKEN_WHOLE_UNKNOWN, TOKEN_WHOLE_YES, TOKEN_WHOLE_NO };
@@ -138,11 +161,16 @@ struct token_vocab {
     bool *eog;               /* [V] */
     _Atomic uint8_t *whole;  /* [V] enum token_whole: its own bytes encode to just this token */
     uint32_t *ranks;         /* [V] SPM: order of merging, from the scores */
+    float *scores;           /* [V] unigram */
+    double unknown_score;    /* unigram: of a character without a token */
     int32_t special[TOKEN_N_SPECIAL];
     bool add_bos, add_eos;
     bool add_space_prefix; /* SPM: a space before the text */
     bool ignore_merges;    /* BPE: a pre-token that is a token is taken whole */
     bool words;            /* SPM: no token crosses the start of a word, so words are separate */
+    bool chars;            /* merged are characters and blanks are U+2581; else bytes are */
+    bool newlines_whole;   /* BPE of characters: a run of newlines that is a token is taken whole */
+    bool merge_spaces;     /* unigram: of white space one blank is left, none at the ends */
     bool lower_case, strip_accents; /* WordPiece */
     bool typed;                     /* the file tells token types */
     size_t token_bytes_max;
@@ -152,7 +180,9 @@ struct token_vocab {
     struct token_map mergeable; /* what text may become: SPM by stored text, BPE by output bytes */
     struct token_pairs pairs;
     struct token_trie trie;
-    struct token_split *split; /* BPE: the pre-tokenizer */
+    struct token_words words_trie;  /* unigram */
+    struct token_charsmap charsmap; /* unigram */
+    struct token_split *split;      /* BPE: the pre-tokenizer */
     char warning[TOKEN_WARNING_MAX];
 };
 
@@ -169,8 +199,15 @@ PL_NODISCARD enum pl_status token_bpe_init(struct token_vocab *v, const struct g
 PL_NODISCARD enum pl_status token_spm_init(struct token_vocab *v, const struct gguf *file,
                                            struct pl_error *err);
 
-/* Output bytes of a token whose blanks are stored as U+2581; false: out of memory. */
-PL_NODISCARD bool token_blank_piece(struct token_vocab *v, int32_t id);
+/* Byte tokens and output bytes of a vocabulary that stores blanks as U+2581 and bytes as <0x..>. */
+PL_NODISCARD enum pl_status token_blank_pieces(struct token_vocab *v, struct pl_error *err);
+/* Indexes the stored texts of what text may become, as v->mergeable; false: out of memory. */
+PL_NODISCARD bool token_index_texts(struct token_vocab *v);
+/* unigram.c, charsmap.c */
+PL_NODISCARD enum pl_status token_unigram_init(struct token_vocab *v, const struct gguf *file,
+                                               struct pl_error *err);
+PL_NODISCARD enum pl_status token_charsmap_init(struct token_vocab *v, const struct gguf *file,
+                                                struct pl_error *err);
 /* wordpiece.c */
 PL_NODISCARD enum pl_status token_wordpiece_init(struct token_vocab *v, const struct gguf *file,
                                                  struct pl_error *err);
@@ -191,6 +228,13 @@ struct token_node { /* a symbol of the piece that is being merged */
     int32_t merged; /* by that merge */
 };
 
+/* Unigram: the best way that ends at a place of the text. */
+struct token_best {
+    double score;
+    uint32_t start; /* of its last token; UINT32_MAX: no way ends here */
+    int32_t id;     /* of its last token; TOKEN_NONE: unknown */
+};
+
 /* What one call of token_encode works with. */
 struct token_encoder {
     const struct token_vocab *v;
@@ -200,11 +244,21 @@ struct token_encoder {
     size_t nodes_capacity;
     uint64_t *heap; /* rank << 32 | node */
     size_t heap_n, heap_capacity;
-    char *text; /* scratch: SPM's escaped text */
+    char *text; /* scratch: escaped or normalised text */
     size_t text_capacity;
+    struct token_best *best; /* scratch: unigram */
+    size_t best_capacity;
 };
 
 PL_NODISCARD bool token_emit(struct token_encoder *e, int32_t id);
+
+/* In place of what has no token: the unknown token, or nothing. */
+PL_NODISCARD bool token_emit_unknown(struct token_encoder *e);
+
+/* text with blanks as U+2581 into e->text; returns its length, SIZE_MAX when out of memory. */
+size_t token_escape_blanks(struct token_encoder *e, const char *text, size_t n, bool space_prefix);
+/* Likewise after replacements, with white space merged where the vocabulary says so. */
+size_t token_normalise(struct token_encoder *e, const char *text, size_t n);
 
 /* Merges a piece and emits its tokens. false: out of memory. */
 PL_NODISCARD bool token_merge_piece(struct token_encoder *e, const char *piece, size_t n);
@@ -215,6 +269,7 @@ PL_NODISCARD bool token_encode_piece(struct token_encoder *e, const struct token
 
 PL_NODISCARD bool token_spm_encode(struct token_encoder *e, const char *text, size_t n,
                                    bool space_prefix);
+PL_NODISCARD bool token_unigram_encode(struct token_encoder *e, const char *text, size_t n);
 PL_NODISCARD bool token_wordpiece_encode(struct token_encoder *e, const char *text, size_t n);
 PL_NODISCARD enum pl_status token_bpe_encode(struct token_encoder *e, const char *text, size_t n,
                                              struct pl_error *err);

@@ -181,7 +181,7 @@ static bool merge_by_heap(struct token_encoder *e, const char *piece, uint32_t n
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
 
-/* One node per byte (BPE) or character (SPM). */
+/* One node per byte or character. */
 static uint32_t fill_nodes(const struct token_vocab *v, struct token_node *nodes, const char *piece,
                            uint32_t n)
 {
@@ -189,12 +189,14 @@ static uint32_t fill_nodes(const struct token_vocab *v, struct token_node *nodes
     for (uint32_t at = 0; at < n; count++) {
         size_t bytes = 1;
         int32_t id = TOKEN_NONE;
-        if (v->model == TOKEN_MODEL_BPE) {
+        if (!v->chars) {
             id = v->byte_ids[(unsigned char)piece[at]];
         } else {
             uint32_t code;
             enum utf8_result result = utf8_decode(piece + at, n - at, &code, &bytes);
             bytes = result == UTF8_OK ? bytes : 1;
+            if (v->model == TOKEN_MODEL_BPE)
+                id = token_map_find(&v->mergeable, piece + at, bytes);
         }
         nodes[count] = (struct token_node){
             .id = id, .at = at, .prev = count == 0 ? END : count - 1, .next = count + 1};
@@ -204,8 +206,8 @@ static uint32_t fill_nodes(const struct token_vocab *v, struct token_node *nodes
     return count;
 }
 
-/* In place of what has no token. Some files name a control token here: text must not become that. */
-static bool emit_unknown(struct token_encoder *e)
+/* Some files name a control token here: text must not become that. */
+bool token_emit_unknown(struct token_encoder *e)
 {
     int32_t id = e->v->special[TOKEN_UNK];
     bool is_unknown = id != TOKEN_NONE && (e->v->attrs[id] & TOKEN_ATTR_UNKNOWN) != 0;
@@ -223,7 +225,7 @@ static bool emit_plain(struct token_encoder *e, const char *symbol, size_t n)
     for (size_t i = 0; i < n; i++) {
         id = v->byte_ids[(unsigned char)symbol[i]];
         if (id == TOKEN_NONE)
-            return emit_unknown(e);
+            return token_emit_unknown(e);
         if (!token_emit(e, id))
             return false;
     }
@@ -274,7 +276,7 @@ bool token_encode_piece(struct token_encoder *e, const struct token_map *map, co
     if (id == TOKEN_NONE)
         return token_merge_piece(e, piece, n);
     unsigned whole = atomic_load_explicit(&v->whole[id], memory_order_relaxed);
-    if (v->ignore_merges || whole == TOKEN_WHOLE_YES)
+    if (v->ignore_merges || whole == TOKEN_WHOLE_YES || (v->newlines_whole && piece[0] == '\n'))
         return token_emit(e, id);
     size_t before = e->out.n;
     if (!token_merge_piece(e, piece, n))

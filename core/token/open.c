@@ -20,10 +20,12 @@ static const char tokens_key[] = "tokenizer.ggml.tokens";
 static const struct {
     const char *name;
     enum token_model model;
-} models[] = {
-    {"llama", TOKEN_MODEL_SPM},
-    {"gpt2", TOKEN_MODEL_BPE},
-    {"bert", TOKEN_MODEL_WORDPIECE},
+} models
+    [] =
+        {
+            {"llama", TOKEN_MODEL_SPM},      {"gpt2", TOKEN_MODEL_BPE},
+            {"bert", TOKEN_MODEL_WORDPIECE}, {"t5", TOKEN_MODEL_UNIGRAM},
+            {"gemma4", TOKEN_MODEL_BPE}, /* with a pre-tokenizer of that name */
 };
 
 static enum pl_status read_model(struct token_vocab *v, const struct gguf *file,
@@ -192,6 +194,7 @@ static enum pl_status init_model(struct token_vocab *v, const struct gguf *file,
     case TOKEN_MODEL_SPM: return token_spm_init(v, file, err);
     case TOKEN_MODEL_BPE: return token_bpe_init(v, file, err);
     case TOKEN_MODEL_WORDPIECE: return token_wordpiece_init(v, file, err);
+    case TOKEN_MODEL_UNIGRAM: return token_unigram_init(v, file, err);
     }
     return PL_EINTERNAL;
 }
@@ -207,9 +210,11 @@ static enum pl_status build(struct token_vocab *v, const struct gguf *file, stru
         status = read_types(v, file, err);
     if (status == PL_OK)
         status = check_scores(v, file, err);
-    v->add_bos = v->model != TOKEN_MODEL_BPE;
-    v->add_eos = v->model == TOKEN_MODEL_WORDPIECE;
-    v->add_space_prefix = v->model != TOKEN_MODEL_BPE;
+    bool spm = v->model == TOKEN_MODEL_SPM;
+    bool wordpiece = v->model == TOKEN_MODEL_WORDPIECE;
+    v->add_bos = spm || wordpiece;
+    v->add_eos = wordpiece || v->model == TOKEN_MODEL_UNIGRAM;
+    v->add_space_prefix = spm || wordpiece;
     if (status == PL_OK)
         status = token_read_special(v, file, err);
     if (status == PL_OK)

@@ -101,78 +101,158 @@ static const char *const deepseek_llm_rule[] = {
     "\\p{N}+",
     NULL};
 
+#define LOWER_SUFFIX CASED(CONTRACTIONS "?")
+
+static const char *const spark_rule[] = {
+    "\\p{N}{1,3}", "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+",
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?"
+    "[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+|[\\r\\n]|" BLANKS,
+    "\\p{N}", NULL};
+static const char *const youtu_rule[] = {
+    "[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}"
+    "\\x{2019}\\x{2014}\\x{ff1a}\\x{ff1b}\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-\\x{fe4f}]+|"
+    "[\\x{3105}-\\x{312f}]+|[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+",
+    LOWER_SUFFIX "|\\p{N}" CASED_TAIL, NULL};
+/* Blanks go by powers of two. Published with a bare \s*[\r\n]+, which would scan what is left of a run of
+ * blanks at each of its pieces: where a blank precedes, the scan from before it has found no newline. */
+static const char *const jais2_rule[] = {
+    CONTRACTIONS "|" WORD "|\\p{N}{1,3}|" OTHERS
+                 "[\\r\\n]*|(?<![\\t\\x{b}\\f\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
+                 "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}])" LINES "|[" WS "]{512}(?![^" WS
+                 "])|[" WS "]{256}(?![^" WS "])|[" WS "]{128}(?![^" WS "])|[" WS "]{64}(?![^" WS
+                 "])|[" WS "]{32}(?![^" WS "])|[" WS "]{16}(?![^" WS "])|[" WS "]{8}(?![^" WS
+                 "])|[" WS "]{4}(?![^" WS "])|[" WS "]{1,2}(?![^" WS "])|[" WS "]",
+    NULL};
+/* Words may go on over single blanks. */
+static const char *const exaone_moe_rule[] = {
+    CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*+(?: \\p{L}\\p{M}*+)*+)++|\\p{N}|" OTHERS
+                 "[\\r\\n/]?|[" WS "]*[\\r\\n]|" BLANKS,
+    NULL};
+static const char *const chameleon_rule[] = {"<sentinel:[0-9]+>",
+                                             "IMGIMG[A-I]{1,4}Z",
+                                             "[\\t\\n]|    |  ",
+                                             "\\p{N}",
+                                             "[\\p{P}!-/:-@\\[-`{-~]",
+                                             gpt2_text,
+                                             NULL};
+/* Published as \d{1,3}(?=(?:\d{3})*\b), which looks to the end of the run from each of its digits. */
+static const char *const tiny_aya_rule[] = {SPLIT_THREES "(?<!\\d)\\d++(?!\\w)",
+                                            LOWER_SUFFIX "|\\p{N}{1,3}" CASED_TAIL, NULL};
+/* The second published as (?=(\d{3})+(?!\d)), likewise. */
+static const char *const superbpe_rule[] = {"\\p{N}+", SPLIT_THREES "\\d++", NULL};
+#define NO_HAN   "(?!\\p{Han})"
+#define KIMI_UP  "(?:" NO_HAN UPPER ")"
+#define KIMI_LOW "(?:" NO_HAN LOWER ")"
+static const char *const kimi_rule[] = {"\\p{Han}+|" LEAD KIMI_UP "*" KIMI_LOW "+" CONTRACTIONS
+                                        "?|" LEAD KIMI_UP "+" KIMI_LOW "*" CONTRACTIONS
+                                        "?|\\p{N}{1,3}|" OTHERS "[\\r\\n]*|" LINES "|" BLANKS,
+                                        NULL};
+static const char *const afmoe_rule[] = {
+    SPLIT_THREES "\\p{N}++",
+    "[\\x{4e00}-\\x{9fff}\\x{3400}-\\x{4dbf}\\x{f900}-\\x{faff}\\x{3040}-\\x{309f}"
+    "\\x{30a0}-\\x{30ff}\\x{ff65}-\\x{ff9f}\\x{2f00}-\\x{2fdf}\\x{e40}-\\x{e7f}\\x{e80}-\\x{eff}"
+    "\\x{1780}-\\x{17ff}\\x{1000}-\\x{109f}\\x{aa60}-\\x{aa7f}\\x{a9e0}-\\x{a9ff}\\x{ac00}-"
+    "\\x{d7af}\\x{1100}-\\x{11ff}]+",
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?"
+    "[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|" LINES "|" BLANKS,
+    NULL};
+static const char *const ufakzeka_rule[] = {WORD "|\\p{N}|" OTHERS "[\\r\\n]*|" LINES "|" BLANKS,
+                                            NULL};
+static const char *const lines_rule[] = {"[^\\n]+|[\\n]+", NULL};
+static const char *const laguna_rule[] = {"[^\\n]+|[\\n]+", LLAMA3("\\p{N}"), NULL};
+
 static const struct split_rule rules[] = {
-    /* name, patterns, whole tokens first, BOS */
-    {"default", default_rule, false, false},
-    {"gpt-2", gpt2_rule, false, false},
-    {"phi-2", gpt2_rule, false, false},
-    {"mpt", gpt2_rule, false, false},
-    {"olmo", gpt2_rule, false, false},
-    {"jais", gpt2_rule, false, false},
-    {"trillion", gpt2_rule, false, false},
-    {"granite-docling", gpt2_rule, false, false},
-    {"exaone4", gpt2_rule, false, false},
-    {"gigachat", gpt2_rule, false, false},
-    {"a.x-4.0", gpt2_rule, false, false},
-    {"mellum", gpt2_rule, false, false},
-    {"modern-bert", gpt2_rule, false, false},
-    {"jina-es", gpt2_rule, false, false},
-    {"jina-de", gpt2_rule, false, false},
-    {"jina-v1-en", gpt2_rule, false, false},
-    {"jina-v2-es", gpt2_rule, false, false},
-    {"jina-v2-de", gpt2_rule, false, false},
-    {"jina-v2-code", gpt2_rule, false, false},
-    {"roberta-bpe", gpt2_rule, false, false},
-    {"starcoder", digit_rule, false, false},
-    {"refact", digit_rule, false, false},
-    {"command-r", digit_rule, false, false},
-    {"smollm", digit_rule, false, false},
-    {"codeshell", digit_rule, false, false},
-    {"exaone", digit_rule, false, false},
-    {"minerva-7b", digit_rule, false, false},
-    {"mellum2", digit_rule, false, false},
-    {"falcon", falcon_rule, false, false},
-    {"llama-bpe", llama3_rule, true, true},
-    {"llama3", llama3_rule, true, true},
-    {"llama-v3", llama3_rule, true, true},
-    {"falcon3", llama3_rule, true, true},
-    {"falcon-h1", llama3_rule, true, true},
-    {"pixtral", llama3_rule, true, true},
-    {"midm-2.0", llama3_rule, true, true},
-    {"lfm2", llama3_rule, true, true},
-    {"dbrx", llama3_rule, false, false},
-    {"smaug-bpe", llama3_rule, false, false},
-    {"glm4", llama3_rule, false, false},
-    {"chatglm-bpe", llama3_rule, false, false},
-    {"minicpm5", minicpm5_rule, true, false},
-    {"qwen2", qwen2_rule, false, false},
-    {"deepseek-r1-qwen", qwen2_rule, false, false},
-    {"megrez", qwen2_rule, false, false},
-    {"kormo", qwen2_rule, false, false},
-    {"stablelm2", qwen2_rule, false, false},
-    {"hunyuan", qwen2_rule, false, false},
-    {"solar-open", qwen2_rule, false, false},
-    {"grok-2", qwen2_rule, false, false},
-    {"qwen35", qwen35_rule, false, false},
-    {"longcat", longcat_rule, false, false},
-    {"gpt-4o", gpt4o_rule, false, false},
-    {"llama4", gpt4o_rule, false, false},
-    {"kanana2", gpt4o_rule, false, false},
-    {"minimax-m2", gpt4o_rule, false, false},
-    {"tekken", tekken_rule, true, true},
-    {"bailingmoe", bailing_rule, false, false},
-    {"bailingmoe2", bailing_rule, false, false},
-    {"llada-moe", bailing_rule, false, false},
-    {"seed-coder", seed_rule, false, false},
-    {"bloom", bloom_rule, false, false},
-    {"poro-chat", bloom_rule, false, false},
-    {"gpt3-finnish", bloom_rule, false, false},
-    {"viking", viking_rule, false, false},
-    {"deepseek-llm", deepseek_llm_rule, false, false},
-    {"deepseek-coder", deepseek_coder_rule, false, false},
-    {"deepseek-v3", deepseek3_rule, false, false},
-    {"hunyuan-dense", deepseek3_rule, false, false},
-    {"joyai-llm", deepseek3_rule, false, false},
+    /* name, patterns, whole tokens first, BOS, form */
+    {"default", default_rule, false, false, SPLIT_BYTES},
+    {"gpt-2", gpt2_rule, false, false, SPLIT_BYTES},
+    {"phi-2", gpt2_rule, false, false, SPLIT_BYTES},
+    {"mpt", gpt2_rule, false, false, SPLIT_BYTES},
+    {"olmo", gpt2_rule, false, false, SPLIT_BYTES},
+    {"jais", gpt2_rule, false, false, SPLIT_BYTES},
+    {"trillion", gpt2_rule, false, false, SPLIT_BYTES},
+    {"granite-docling", gpt2_rule, false, false, SPLIT_BYTES},
+    {"exaone4", gpt2_rule, false, false, SPLIT_BYTES},
+    {"gigachat", gpt2_rule, false, false, SPLIT_BYTES},
+    {"a.x-4.0", gpt2_rule, false, false, SPLIT_BYTES},
+    {"mellum", gpt2_rule, false, false, SPLIT_BYTES},
+    {"modern-bert", gpt2_rule, false, false, SPLIT_BYTES},
+    {"jina-es", gpt2_rule, false, false, SPLIT_BYTES},
+    {"jina-de", gpt2_rule, false, false, SPLIT_BYTES},
+    {"jina-v1-en", gpt2_rule, false, false, SPLIT_BYTES},
+    {"jina-v2-es", gpt2_rule, false, false, SPLIT_BYTES},
+    {"jina-v2-de", gpt2_rule, false, false, SPLIT_BYTES},
+    {"jina-v2-code", gpt2_rule, false, false, SPLIT_BYTES},
+    {"roberta-bpe", gpt2_rule, false, false, SPLIT_BYTES},
+    {"starcoder", digit_rule, false, false, SPLIT_BYTES},
+    {"refact", digit_rule, false, false, SPLIT_BYTES},
+    {"command-r", digit_rule, false, false, SPLIT_BYTES},
+    {"smollm", digit_rule, false, false, SPLIT_BYTES},
+    {"codeshell", digit_rule, false, false, SPLIT_BYTES},
+    {"exaone", digit_rule, false, false, SPLIT_BYTES},
+    {"minerva-7b", digit_rule, false, false, SPLIT_BYTES},
+    {"mellum2", digit_rule, false, false, SPLIT_BYTES},
+    {"falcon", falcon_rule, false, false, SPLIT_BYTES},
+    {"llama-bpe", llama3_rule, true, true, SPLIT_BYTES},
+    {"llama3", llama3_rule, true, true, SPLIT_BYTES},
+    {"llama-v3", llama3_rule, true, true, SPLIT_BYTES},
+    {"falcon3", llama3_rule, true, true, SPLIT_BYTES},
+    {"falcon-h1", llama3_rule, true, true, SPLIT_BYTES},
+    {"pixtral", llama3_rule, true, true, SPLIT_BYTES},
+    {"midm-2.0", llama3_rule, true, true, SPLIT_BYTES},
+    {"lfm2", llama3_rule, true, true, SPLIT_BYTES},
+    {"jina-v5-nano", llama3_rule, true, true, SPLIT_BYTES},
+    {"dbrx", llama3_rule, false, false, SPLIT_BYTES},
+    {"smaug-bpe", llama3_rule, false, false, SPLIT_BYTES},
+    {"glm4", llama3_rule, false, false, SPLIT_BYTES},
+    {"chatglm-bpe", llama3_rule, false, false, SPLIT_BYTES},
+    {"minicpm5", minicpm5_rule, true, false, SPLIT_BYTES},
+    {"qwen2", qwen2_rule, false, false, SPLIT_BYTES},
+    {"deepseek-r1-qwen", qwen2_rule, false, false, SPLIT_BYTES},
+    {"megrez", qwen2_rule, false, false, SPLIT_BYTES},
+    {"kormo", qwen2_rule, false, false, SPLIT_BYTES},
+    {"f2llmv2", qwen2_rule, false, false, SPLIT_BYTES},
+    {"stablelm2", qwen2_rule, false, false, SPLIT_BYTES},
+    {"hunyuan", qwen2_rule, false, false, SPLIT_BYTES},
+    {"solar-open", qwen2_rule, false, false, SPLIT_BYTES},
+    {"grok-2", qwen2_rule, false, false, SPLIT_BYTES},
+    {"qwen35", qwen35_rule, false, false, SPLIT_BYTES},
+    {"longcat", longcat_rule, false, false, SPLIT_BYTES},
+    {"gpt-4o", gpt4o_rule, false, false, SPLIT_BYTES},
+    {"llama4", gpt4o_rule, false, false, SPLIT_BYTES},
+    {"kanana2", gpt4o_rule, false, false, SPLIT_BYTES},
+    {"talkie", gpt4o_rule, false, false, SPLIT_BYTES},
+    {"granite-embed-multi-97m", gpt4o_rule, true, false, SPLIT_BYTES},
+    {"minimax-m2", gpt4o_rule, false, false, SPLIT_BYTES},
+    {"tekken", tekken_rule, true, true, SPLIT_BYTES},
+    {"bailingmoe", bailing_rule, false, false, SPLIT_BYTES},
+    {"bailingmoe2", bailing_rule, false, false, SPLIT_BYTES},
+    {"llada-moe", bailing_rule, false, false, SPLIT_BYTES},
+    {"seed-coder", seed_rule, false, false, SPLIT_BYTES},
+    {"bloom", bloom_rule, false, false, SPLIT_BYTES},
+    {"poro-chat", bloom_rule, false, false, SPLIT_BYTES},
+    {"gpt3-finnish", bloom_rule, false, false, SPLIT_BYTES},
+    {"viking", viking_rule, false, false, SPLIT_BYTES},
+    {"deepseek-llm", deepseek_llm_rule, false, false, SPLIT_BYTES},
+    {"deepseek-coder", deepseek_coder_rule, false, false, SPLIT_BYTES},
+    {"deepseek-v3", deepseek3_rule, false, false, SPLIT_BYTES},
+    {"hunyuan-dense", deepseek3_rule, false, false, SPLIT_BYTES},
+    {"joyai-llm", deepseek3_rule, false, false, SPLIT_BYTES},
+    {"hy_v4", deepseek3_rule, false, false, SPLIT_BYTES},
+    {"spark2_5", spark_rule, false, false, SPLIT_BYTES},
+    {"youtu", youtu_rule, true, false, SPLIT_BYTES},
+    {"jais-2", jais2_rule, false, false, SPLIT_BYTES},
+    {"exaone-moe", exaone_moe_rule, false, false, SPLIT_BYTES},
+    {"chameleon", chameleon_rule, false, true, SPLIT_BYTES},
+    {"tiny_aya", tiny_aya_rule, false, false, SPLIT_BYTES},
+    {"cohere2moe", tiny_aya_rule, false, false, SPLIT_BYTES},
+    {"superbpe", superbpe_rule, false, false, SPLIT_BYTES},
+    {"kimi-k2", kimi_rule, false, false, SPLIT_BYTES},
+    {"afmoe", afmoe_rule, false, false, SPLIT_BYTES},
+    {"ufakzeka", ufakzeka_rule, false, false, SPLIT_BYTES},
+    {"laguna", laguna_rule, false, false, SPLIT_BYTES},
+    {"gemma4", lines_rule, false, true, SPLIT_NEWLINES},
+    {"granite-embed-multi-311m", lines_rule, false, true, SPLIT_NEWLINES},
+    {"sarvam-moe", lines_rule, false, false, SPLIT_CHARS},
 };
 
 const struct split_rule *split_rule_at(size_t i)

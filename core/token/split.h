@@ -13,11 +13,22 @@
 
 #include "impl.h"
 
+/* A pattern that begins so matches runs that are cut into pieces of three characters from their end. */
+#define SPLIT_THREES "\x03"
+
+/* How tokens are stored, and what is merged. */
+enum split_form {
+    SPLIT_BYTES,    /* bytes, written as printable characters */
+    SPLIT_CHARS,    /* characters with blanks as U+2581, bytes as <0x..> */
+    SPLIT_NEWLINES, /* SPLIT_CHARS; a run of newlines that is a token is taken whole; BOS always */
+};
+
 struct split_rule {
     const char *pre;             /* tokenizer.ggml.pre */
     const char *const *patterns; /* PCRE2 syntax, NULL-terminated, at most TOKEN_PATTERNS_MAX */
     bool ignore_merges;          /* a pre-token that is a token is taken whole */
     bool add_bos;                /* where the file doesn't say */
+    enum split_form form;
 };
 
 /* The row of that name, or NULL. Static storage. */

@@ -22,6 +22,7 @@
 struct token_split {
     pcre2_general_context *memory; /* our malloc: failures can be injected */
     pcre2_code *codes[TOKEN_PATTERNS_MAX];
+    bool threes[TOKEN_PATTERNS_MAX]; /* SPLIT_THREES */
     size_t n;
 };
 
@@ -31,6 +32,8 @@ struct level {
     size_t at;             /* pieces before it are out */
     size_t m_begin, m_end; /* the next match at or behind `at`; both n: none */
     bool matched;          /* m_begin, m_end are known */
+    size_t run_end;        /* of the run that is being cut into threes; 0: none */
+    size_t run_left;       /* its characters that no match has had */
 };
 
 struct split_run {
@@ -61,6 +64,9 @@ static enum pl_status compile(struct token_split *split, pcre2_compile_context *
 {
     int code = 0;
     PCRE2_SIZE at = 0;
+    bool threes = pattern[0] == SPLIT_THREES[0];
+    if (threes)
+        pattern += strlen(SPLIT_THREES);
     pcre2_code *re =
         pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
                       PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, context);
@@ -72,6 +78,7 @@ static enum pl_status compile(struct token_split *split, pcre2_compile_context *
                             code, (size_t)at);
     /* Where memory may not be both written and executed this fails, and the interpreter runs. */
     (void)pcre2_jit_compile(re, PCRE2_JIT_COMPLETE);
+    split->threes[split->n] = threes;
     split->codes[split->n++] = re;
     return PL_OK;
 }
@@ -149,9 +156,42 @@ void split_set_text(struct split_run *run, const char *text, size_t n)
     enter(run, text, n);
 }
 
+static bool begins_char(char byte)
+{
+    return ((unsigned char)byte & 0xC0) != 0x80;
+}
+
+/* The next match is the next three characters of the run, or the one or two that are too many. */
+static void cut_run(struct level *level)
+{
+    size_t take = level->run_left % 3 != 0 ? level->run_left % 3 : 3;
+    level->run_left -= take;
+    level->m_end = level->m_begin;
+    while (take > 0) {
+        level->m_end++;
+        if (level->m_end == level->run_end || begins_char(level->text[level->m_end]))
+            take--;
+    }
+}
+
+static void begin_run(struct level *level)
+{
+    level->run_end = level->m_end;
+    level->run_left = 0;
+    for (size_t i = level->m_begin; i < level->m_end; i++)
+        level->run_left += begins_char(level->text[i]) ? 1 : 0;
+    cut_run(level);
+}
+
 static enum pl_status find_match(struct split_run *run, struct level *level, struct pl_error *err)
 {
     const pcre2_code *code = run->split->codes[run->depth - 1];
+    if (level->at < level->run_end) { /* inside a run; never so where runs aren't cut */
+        level->matched = true;
+        level->m_begin = level->at;
+        cut_run(level);
+        return PL_OK;
+    }
     uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY_ATSTART;
     int rc = pcre2_match(code, (PCRE2_SPTR)level->text, level->n, level->at, options, run->match,
                          run->limits);
@@ -174,6 +214,8 @@ static enum pl_status find_match(struct split_run *run, struct level *level, str
     const PCRE2_SIZE *offsets = pcre2_get_ovector_pointer(run->match);
     level->m_begin = offsets[0];
     level->m_end = offsets[1];
+    if (run->split->threes[run->depth - 1] && level->m_end > level->m_begin)
+        begin_run(level);
     return PL_OK;
 }
 

@@ -98,7 +98,7 @@ static bool byte_value(struct gguf_str text, unsigned *ret)
 }
 
 /* Output bytes: blanks for U+2581, the byte for <0x..>. */
-bool token_blank_piece(struct token_vocab *v, int32_t id)
+static bool blank_piece(struct token_vocab *v, int32_t id)
 {
     struct gguf_str text = v->texts[id];
     unsigned byte = 0;
@@ -127,14 +127,8 @@ bool token_blank_piece(struct token_vocab *v, int32_t id)
     return true;
 }
 
-enum pl_status token_spm_init(struct token_vocab *v, const struct gguf *file, struct pl_error *err)
+enum pl_status token_blank_pieces(struct token_vocab *v, struct pl_error *err)
 {
-    enum pl_status status = rank_scores(v, file, err);
-    if (status != PL_OK)
-        return status;
-    if (!token_map_init(&v->mergeable, &v->arena, v->hash_keys, v->texts, (size_t)v->n))
-        return pl_error_set(err, PL_ENOMEM, "token: out of memory");
-    v->words = true;
     for (int32_t id = 0; id < v->n; id++) {
         unsigned byte = 0;
         bool is_byte = byte_value(v->texts[id], &byte);
@@ -146,20 +140,52 @@ enum pl_status token_spm_init(struct token_vocab *v, const struct gguf *file, st
                                 "token: key 'tokenizer.ggml.tokens': byte token %d is not '<0x..>'",
                                 id);
         }
-        if (!token_blank_piece(v, id))
+        if (!blank_piece(v, id))
             return pl_error_set(err, PL_ENOMEM, "token: out of memory");
-        /* Text never becomes a control token: those come from the template only. */
-        if ((v->attrs[id] & (TOKEN_ATTR_CONTROL | TOKEN_ATTR_UNKNOWN | TOKEN_ATTR_BYTE)) != 0 ||
-            v->texts[id].len == 0)
-            continue;
-        (void)token_map_add(&v->mergeable, &id, 1);
-        v->words = v->words && !crosses_words(v->texts[id]);
     }
     return PL_OK;
 }
 
-/* text with blanks as U+2581 into e->text; returns its length, SIZE_MAX when out of memory. */
-static size_t escape(struct token_encoder *e, const char *text, size_t n, bool space_prefix)
+bool token_index_texts(struct token_vocab *v)
+{
+    size_t n = 0;
+    int32_t *ids = malloc((size_t)v->n * sizeof *ids);
+    if (ids == NULL ||
+        !token_map_init(&v->mergeable, &v->arena, v->hash_keys, v->texts, (size_t)v->n)) {
+        free(ids);
+        return false;
+    }
+    /* Text never becomes a control token: those come from the template only. */
+    uint32_t no = TOKEN_ATTR_CONTROL | TOKEN_ATTR_UNKNOWN | TOKEN_ATTR_BYTE;
+    for (int32_t id = 0; id < v->n; id++) {
+        if ((v->attrs[id] & no) == 0 && v->texts[id].len > 0)
+            ids[n++] = id;
+    }
+    (void)token_map_add(&v->mergeable, ids, n);
+    free(ids);
+    return true;
+}
+
+enum pl_status token_spm_init(struct token_vocab *v, const struct gguf *file, struct pl_error *err)
+{
+    v->chars = true;
+    enum pl_status status = rank_scores(v, file, err);
+    if (status == PL_OK)
+        status = token_blank_pieces(v, err);
+    if (status != PL_OK)
+        return status;
+    if (!token_index_texts(v))
+        return pl_error_set(err, PL_ENOMEM, "token: out of memory");
+    v->words = true;
+    for (int32_t id = 0; id < v->n && v->words; id++) {
+        bool may =
+            (v->attrs[id] & (TOKEN_ATTR_CONTROL | TOKEN_ATTR_UNKNOWN | TOKEN_ATTR_BYTE)) == 0;
+        v->words = !may || !crosses_words(v->texts[id]);
+    }
+    return PL_OK;
+}
+
+size_t token_escape_blanks(struct token_encoder *e, const char *text, size_t n, bool space_prefix)
 {
     size_t need = n + (space_prefix ? BLANK_BYTES : 0);
     for (size_t i = 0; i < n; i++)
@@ -189,7 +215,7 @@ static size_t escape(struct token_encoder *e, const char *text, size_t n, bool s
 
 bool token_spm_encode(struct token_encoder *e, const char *text, size_t n, bool space_prefix)
 {
-    size_t bytes = escape(e, text, n, space_prefix);
+    size_t bytes = token_escape_blanks(e, text, n, space_prefix);
     if (bytes == SIZE_MAX)
         return false;
     if (!e->v->words)

@@ -98,6 +98,9 @@ static enum pl_status encode_fragments(struct token_encoder *e, const char *text
         } else if (v->model == TOKEN_MODEL_SPM) {
             if (!token_spm_encode(e, part.text, part.n, v->add_space_prefix && after_special))
                 return no_memory(err);
+        } else if (v->model == TOKEN_MODEL_UNIGRAM) {
+            if (!token_unigram_encode(e, part.text, part.n))
+                return no_memory(err);
         } else if (v->model == TOKEN_MODEL_WORDPIECE) {
             if (!token_wordpiece_encode(e, part.text, part.n))
                 return no_memory(err);
@@ -137,6 +140,7 @@ enum pl_status token_encode(const struct token_vocab *vocab, const char *text, s
     free(e.nodes);
     free(e.heap);
     free(e.text);
+    free(e.best);
     if (status != PL_OK)
         token_ids_free(&e.out);
     else

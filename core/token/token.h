@@ -2,9 +2,9 @@
  * token/token.h - text to token ids and back, as the model file's own vocabulary says.
  *
  * Built from a GGUF's tokenizer.ggml.* metadata: SentencePiece BPE ("llama"), byte-level BPE ("gpt2", by
- * published pre-tokenizer patterns named in tokenizer.ggml.pre; needs PCRE2) and WordPiece ("bert"; needs
- * utf8proc). Special tokens are matched
- * in text only where the caller asks.
+ * published pre-tokenizer patterns named in tokenizer.ggml.pre; needs PCRE2; "gemma4" is its form over
+ * characters), SentencePiece unigram ("t5") and WordPiece ("bert"; needs utf8proc). Special tokens are
+ * matched in text only where the caller asks.
  *
  * Ownership: a tokenizer copies what it needs; the gguf may be closed afterwards.
  * Threads: immutable after token_open; encode and decode from any thread at once.

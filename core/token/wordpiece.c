@@ -172,13 +172,8 @@ enum pl_status token_wordpiece_init(struct token_vocab *v, const struct gguf *fi
         status = read_flag(file, "tokenizer.ggml.normalizer.strip_accents", &v->strip_accents, err);
     if (status != PL_OK)
         return status;
-    if (!token_map_init(&v->mergeable, &v->arena, v->hash_keys, v->texts, (size_t)v->n))
-        return pl_error_set(err, PL_ENOMEM, "token: out of memory");
-    for (int32_t id = 0; id < v->n; id++) {
-        if (!token_blank_piece(v, id))
-            return pl_error_set(err, PL_ENOMEM, "token: out of memory");
-        if ((v->attrs[id] & (TOKEN_ATTR_CONTROL | TOKEN_ATTR_UNKNOWN)) == 0 && v->texts[id].len > 0)
-            (void)token_map_add(&v->mergeable, &id, 1);
-    }
-    return PL_OK;
+    status = token_blank_pieces(v, err);
+    if (status == PL_OK && !token_index_texts(v))
+        status = pl_error_set(err, PL_ENOMEM, "token: out of memory");
+    return status;
 }

@@ -22,7 +22,9 @@ static const char *const pre_names[] = {
     "default",      "gpt-2",          "starcoder",   "falcon",      "llama-bpe",  "dbrx",
     "qwen2",        "qwen35",         "longcat",     "gpt-4o",      "tekken",     "bloom",
     "viking",       "minicpm5",       "smollm",      "chatglm-bpe", "bailingmoe", "seed-coder",
-    "deepseek-llm", "deepseek-coder", "deepseek-v3",
+    "deepseek-llm", "deepseek-coder", "deepseek-v3", "spark2_5",    "youtu",      "jais-2",
+    "exaone-moe",   "chameleon",      "tiny_aya",    "superbpe",    "kimi-k2",    "afmoe",
+    "ufakzeka",     "laguna",
 };
 
 static const char *const parts[] = {
