@@ -1,8 +1,8 @@
 /* See impl.h. Which tokens are special: ids from the file, and those known by their names.
  *
  * Many files lack eot_token_id or mark an end-of-turn token as user-defined, so names decide too, as the
- * engines that made those files expect. A normal token never becomes special by its name, unless the
- * file has no token types at all: then names are all there is. */
+ * engines that made those files expect. A normal token never becomes special by its name, unless it has
+ * the form <|...|>, or the file has no token types at all: then names are all there is. */
 #include "impl.h"
 
 #include <string.h>
@@ -28,10 +28,26 @@ static const char *const eom_names[] = {"<|eom_id|>"};
 
 /* End a generation besides those above. */
 static const char *const eog_names[] = {
-    "</s>",          "<eos>",      "[EOS]",     "<turn|>",    "<|tool_response>",
-    "<|return|>",    "<|call|>",   "<|calls|>", "<|flush|>",  "<|fim_pad|>",
-    "<fim-pad>",     "<fim_pad>",  "<PAD>",     "[PAD]",      "<|fim_repo|>",
-    "<|repo_name|>", "<fim-repo>", "<REPO>",    "<reponame>", "<|file_sep|>",
+    "</s>",       "<eos>",        "[EOS]",        "<turn|>",       "<|tool_response>", "<|return|>",
+    "<|call|>",   "<|calls|>",    "<|flush|>",    "<|fim_pad|>",   "<fim-pad>",        "<fim_pad>",
+    "<PAD>",      "[PAD]",        "<|fim_repo|>", "<|repo_name|>", "<fim-repo>",       "<REPO>",
+    "<reponame>", "<|file_sep|>", "[e~[",
+};
+
+/* Control tokens of fill-in-the-middle, whatever the file calls them: text must not become one. */
+static const char *const fim_names[] = {
+    "<|fim_prefix|>",  "<fim-prefix>",
+    "<fim_prefix>",    "<\357\275\234fim\342\226\201begin\357\275\234>", /* DeepSeek */
+    "<PRE>",           "\342\226\201<PRE>",
+    "<|code_prefix|>", "<|prefix|>",
+    "<|fim_suffix|>",  "<fim-suffix>",
+    "<fim_suffix>",    "<\357\275\234fim\342\226\201hole\357\275\234>", /* DeepSeek */
+    "<SUF>",           "\342\226\201<SUF>",
+    "<|code_suffix|>", "<|suffix|>",
+    "<|fim_middle|>",  "<fim-middle>",
+    "<fim_middle>",    "<\357\275\234fim\342\226\201end\357\275\234>", /* DeepSeek */
+    "<MID>",           "\342\226\201<MID>",
+    "<|code_middle|>", "<|middle|>",
 };
 
 /* The channel marks of the harmony format: part of the text that its reader parses. */
@@ -83,9 +99,17 @@ static enum pl_status read_ids(struct token_vocab *v, const struct gguf *file, s
     return PL_OK;
 }
 
+/* No text of any language looks like <|...|>: files that call such a token normal are old or wrong. */
+static bool in_bars(struct gguf_str text)
+{
+    return (text.len > 4 && memcmp(text.data, "<|", 2) == 0 &&
+            memcmp(text.data + text.len - 2, "|>", 2) == 0) ||
+           (text.len > 8 && memcmp(text.data, "<\357\275\234", 4) == 0);
+}
+
 static bool may_be_special(const struct token_vocab *v, int32_t id)
 {
-    return !v->typed || (v->attrs[id] & TOKEN_ATTR_NORMAL) == 0;
+    return !v->typed || (v->attrs[id] & TOKEN_ATTR_NORMAL) == 0 || in_bars(v->texts[id]);
 }
 
 /* The special token of that name, or TOKEN_NONE. */
@@ -111,6 +135,15 @@ static void mark_named(struct token_vocab *v, const char *const *names, size_t n
         mark_eog(v, id);
         if (first_or_null != NULL && *first_or_null == TOKEN_NONE)
             *first_or_null = id;
+    }
+}
+
+static void mark_fim(struct token_vocab *v)
+{
+    for (size_t i = 0; i < PL_ARRAY_LEN(fim_names); i++) {
+        int32_t id = find_named(v, fim_names[i]);
+        if (id != TOKEN_NONE)
+            v->attrs[id] |= TOKEN_ATTR_CONTROL;
     }
 }
 
@@ -198,6 +231,7 @@ enum pl_status token_read_special(struct token_vocab *v, const struct gguf *file
     mark_named(v, eot_names, PL_ARRAY_LEN(eot_names), &v->special[TOKEN_EOT]);
     mark_named(v, eom_names, PL_ARRAY_LEN(eom_names), &v->special[TOKEN_EOM]);
     mark_named(v, eog_names, PL_ARRAY_LEN(eog_names), NULL);
+    mark_fim(v);
     static const enum token_special ends[] = {TOKEN_EOS, TOKEN_EOT, TOKEN_EOM};
     for (size_t i = 0; i < PL_ARRAY_LEN(ends); i++) {
         if (v->special[ends[i]] != TOKEN_NONE)
