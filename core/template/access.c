@@ -87,6 +87,7 @@ static struct template_value *own_attribute(struct eval *ev, struct template_val
     switch ((int)object->kind) {
     case VALUE_BOOL:
     case VALUE_INT:
+    case VALUE_BIG:
     case VALUE_FLOAT: return number_attribute(ev, object, name, n);
     case VALUE_NAMESPACE: {
         struct dict_entry *entry = template_dict_find_text(object->u.dict, name, n);

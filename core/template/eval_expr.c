@@ -58,13 +58,15 @@ static struct template_value *eval_sign(struct eval *ev, const struct node *node
         return NULL;
     if (!template_is_number(operand))
         return template_fail_type(ev, "bad operand type for a sign", operand);
+    if (operand->kind == VALUE_BIG)
+        return node->kind == NODE_NEG ? template_check(ev, template_big_negate(ev->values, operand))
+                                      : operand;
     if (!template_as_int(operand, &i))
         return node->kind == NODE_NEG
                    ? template_check(ev, template_float(ev->values, -operand->u.number))
                    : operand;
-    if (node->kind == NODE_NEG && __builtin_sub_overflow((int64_t)0, i, &i))
-        return template_fail(ev, "integer beyond 64 bits");
-    return template_check(ev, template_int(ev->values, i));
+    return template_check(
+        ev, template_int_wide(ev->values, node->kind == NODE_NEG ? -(pl_int128)i : (pl_int128)i));
 }
 
 static struct template_value *eval_concat(struct eval *ev, const struct node *node)

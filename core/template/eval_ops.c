@@ -1,6 +1,6 @@
 /*
- * template/eval_ops.c - operators, with Python's meaning. Integers are 64 bits: a result beyond them
- * is an error where Python would go on.
+ * template/eval_ops.c - operators, with Python's meaning. A sum, difference or product of
+ * 64-bit integers is exact; further arithmetic beyond 64 bits is an error where Python would go on.
  */
 #include "eval.h"
 
@@ -56,11 +56,9 @@ static struct template_value *divide_ints(struct eval *ev, int64_t a, int64_t b,
     if (b == 0)
         return zero_division(ev);
     if (b == -1) {
-        int64_t negated = 0;
         if (remainder)
             return new_int(ev, 0);
-        return __builtin_sub_overflow((int64_t)0, a, &negated) ? overflow(ev)
-                                                               : new_int(ev, negated);
+        return template_check(ev, template_int_wide(ev->values, -(pl_int128)a));
     }
     int64_t quotient = a / b;
     int64_t rest = a % b;
@@ -78,31 +76,49 @@ static struct template_value *power_ints(struct eval *ev, int64_t base, int64_t 
             return zero_division(ev);
         return new_float(ev, pow((double)base, (double)exponent));
     }
-    int64_t result = 1;
+    pl_int128 result = 1;
+    pl_int128 square = base;
     while (exponent > 0) {
-        if ((exponent & 1) != 0 && __builtin_mul_overflow(result, base, &result))
+        if ((exponent & 1) != 0 && __builtin_mul_overflow(result, square, &result))
             return overflow(ev);
         exponent >>= 1;
-        if (exponent > 0 && __builtin_mul_overflow(base, base, &base))
+        if (exponent > 0 && __builtin_mul_overflow(square, square, &square))
             return overflow(ev);
     }
-    return new_int(ev, result);
+    return template_check(ev, template_int_wide(ev->values, result));
 }
 
 static struct template_value *binary_ints(struct eval *ev, enum op_kind op, int64_t a, int64_t b)
 {
-    int64_t result = 0;
-    bool wrapped = false;
+    pl_int128 result = 0;
     switch ((int)op) {
-    case OP_ADD: wrapped = __builtin_add_overflow(a, b, &result); break;
-    case OP_SUB: wrapped = __builtin_sub_overflow(a, b, &result); break;
-    case OP_MUL: wrapped = __builtin_mul_overflow(a, b, &result); break;
+    case OP_ADD: result = (pl_int128)a + b; break;
+    case OP_SUB: result = (pl_int128)a - b; break;
+    case OP_MUL: result = (pl_int128)a * b; break;
     case OP_DIV: return b == 0 ? zero_division(ev) : new_float(ev, (double)a / (double)b);
     case OP_FLOORDIV: return divide_ints(ev, a, b, false);
     case OP_MOD: return divide_ints(ev, a, b, true);
     default: return power_ints(ev, a, b);
     }
-    return wrapped ? overflow(ev) : new_int(ev, result);
+    return template_check(ev, template_int_wide(ev->values, result));
+}
+
+/* One of them is beyond 64 bits, none is a float. */
+static struct template_value *binary_big(struct eval *ev, enum op_kind op,
+                                         const struct template_value *a,
+                                         const struct template_value *b)
+{
+    int64_t y = 0;
+    bool b_int = template_as_int(b, &y);
+    if (b_int && y == 0 && (op == OP_DIV || op == OP_FLOORDIV || op == OP_MOD))
+        return zero_division(ev);
+    if (op == OP_DIV) {
+        double quotient = template_as_double(a) / template_as_double(b);
+        return isfinite(quotient) ? new_float(ev, quotient) : overflow(ev);
+    }
+    if (op == OP_MOD && b_int && y > 0)
+        return new_int(ev, template_big_remainder(a, y));
+    return overflow(ev);
 }
 
 static double float_mod(double a, double b)
@@ -262,6 +278,9 @@ struct template_value *template_binary(struct eval *ev, enum op_kind op, struct 
     bool b_int = template_as_int(b, &y);
     if (a_int && b_int)
         return binary_ints(ev, op, x, y);
+    if ((a->kind == VALUE_BIG && (b_int || b->kind == VALUE_BIG)) ||
+        (b->kind == VALUE_BIG && a_int))
+        return binary_big(ev, op, a, b);
     if (template_is_number(a) && template_is_number(b))
         return binary_floats(ev, op, template_as_double(a), template_as_double(b));
     bool a_string = a->kind == VALUE_STRING;

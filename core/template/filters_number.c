@@ -98,9 +98,13 @@ static struct template_value *int_of_double(struct eval *ev, double d,
 {
     if (isnan(d))
         return fallback; /* ValueError in Python */
-    if (isinf(d) || d >= 9223372036854775808.0 || d < -9223372036854775808.0)
-        return template_fail(ev, "a float is beyond 64 bits");
-    return template_check(ev, template_int(ev->values, (int64_t)d));
+    if (isinf(d))
+        return template_fail(ev, "infinity is no integer");
+    if (d < 9223372036854775808.0 && d >= -9223372036854775808.0)
+        return template_check(ev, template_int(ev->values, (int64_t)d));
+    char text[NUMBER_TEXT_MAX];
+    int n = snprintf(text, sizeof text, "%.0f", d);
+    return template_check(ev, template_int_digits(ev->values, text, (size_t)n));
 }
 
 static struct template_value *filter_int(struct eval *ev, struct template_value *self,
@@ -117,13 +121,18 @@ static struct template_value *filter_int(struct eval *ev, struct template_value 
         return template_fail_undefined(ev, self);
     if (template_as_int(self, &i))
         return template_check(ev, template_int(ev->values, i));
+    if (self->kind == VALUE_BIG)
+        return self;
     if (self->kind == VALUE_FLOAT)
         return int_of_double(ev, self->u.number, fallback);
     if (self->kind != VALUE_STRING || !number_text(self, text))
         return fallback;
     int read = base >= 2 && base <= 36 ? read_int(text, (unsigned)base, &i) : 0;
     if (read < 0)
-        return template_fail(ev, "integer beyond 64 bits");
+        return base == 10
+                   ? template_check(ev, template_int_digits(ev->values, text + (*text == '+'),
+                                                            strlen(text + (*text == '+'))))
+                   : template_fail(ev, "integer beyond 64 bits");
     if (read > 0)
         return template_check(ev, template_int(ev->values, i));
     return read_double(text, &d) ? int_of_double(ev, d, fallback) : fallback;
@@ -150,11 +159,13 @@ static struct template_value *filter_abs(struct eval *ev, struct template_value 
     int64_t i = 0;
     if (!template_is_number(self))
         return template_fail_type(ev, "abs: not a number", self);
+    if (self->kind == VALUE_BIG)
+        return self->u.string.text[0] != '-'
+                   ? self
+                   : template_check(ev, template_big_negate(ev->values, self));
     if (!template_as_int(self, &i))
         return template_check(ev, template_float(ev->values, fabs(self->u.number)));
-    if (i < 0 && __builtin_sub_overflow((int64_t)0, i, &i))
-        return template_fail(ev, "integer beyond 64 bits");
-    return template_check(ev, template_int(ev->values, i));
+    return template_check(ev, template_int_wide(ev->values, i < 0 ? -(pl_int128)i : (pl_int128)i));
 }
 
 /* Correctly rounded in decimal, halves to even, as Python's round(). */
@@ -202,6 +213,8 @@ static struct template_value *filter_round(struct eval *ev, struct template_valu
     size_t n = method != NULL ? method->u.string.bytes : 6;
     const char *name = method != NULL ? method->u.string.text : "common";
     if (n == 6 && memcmp(name, "common", n) == 0) {
+        if (self->kind == VALUE_BIG && precision >= 0)
+            return self;
         if (template_as_int(self, &i))
             return template_check(ev, template_int(ev->values, round_int(i, precision)));
         return template_check(ev,

@@ -109,6 +109,22 @@ static bool put_int(struct eval *ev, const struct format_spec *spec, int64_t i)
     return put_number(ev, spec, &parts);
 }
 
+static bool put_big(struct eval *ev, const struct format_spec *spec,
+                    const struct template_value *big)
+{
+    struct number_parts parts = {.prefix_n = 0};
+    bool negative = big->u.string.text[0] == '-';
+    size_t n = big->u.string.bytes - negative;
+    if (n > sizeof parts.text) {
+        template_fail_limit(ev, "too many digits in a formatted integer");
+        return false;
+    }
+    set_sign(spec, negative, &parts);
+    memcpy(parts.text, big->u.string.text + negative, n);
+    parts.text_n = parts.whole_n = n;
+    return put_number(ev, spec, &parts);
+}
+
 /* The digits of |d| by the type, in C's words. */
 static int double_digits(const struct format_spec *spec, double d, char *ret, size_t ret_n)
 {
@@ -167,6 +183,11 @@ bool template_put_formatted(struct eval *ev, const struct format_spec *spec,
     } else if (value->kind == VALUE_FLOAT) {
         if (spec->type == 0 || spec->type == 'n' || is_float_type(spec->type))
             return put_double(ev, spec, value->u.number);
+    } else if (value->kind == VALUE_BIG) {
+        if (is_float_type(spec->type))
+            return put_double(ev, spec, template_as_double(value));
+        if (spec->type == 0 || spec->type == 'd' || spec->type == 'n')
+            return put_big(ev, spec, value);
     } else if (template_as_int(value, &i)) {
         if (is_float_type(spec->type))
             return put_double(ev, spec, (double)i);

@@ -110,6 +110,8 @@ static bool put_conversion(struct eval *ev, const struct percent *p, struct form
     spec->type = (char)(type == 'i' || type == 'u' ? 'd' : type);
     if (strchr("eEfFgG", type) != NULL)
         return template_put_formatted(ev, spec, value);
+    if (value->kind == VALUE_BIG)
+        return template_put_formatted(ev, spec, value);
     if (value->kind == VALUE_FLOAT) {
         double whole = trunc(value->u.number);
         if (spec->type != 'd' || !(fabs(whole) < 9e18)) {

@@ -154,7 +154,8 @@ static bool put_json_compound(struct eval *ev, const struct json_style *style,
     switch ((int)value->kind) {
     case VALUE_NONE: return template_put_text(ev, "null");
     case VALUE_BOOL: return template_put_text(ev, value->u.boolean ? "true" : "false");
-    case VALUE_INT: return template_put_str(ev, value);
+    case VALUE_INT:
+    case VALUE_BIG: return template_put_str(ev, value);
     case VALUE_FLOAT: return put_json_float(ev, value->u.number);
     case VALUE_STRING:
         return put_json_string(ev, style, value->u.string.text, value->u.string.bytes);

@@ -253,6 +253,19 @@ static unsigned literal_base(const struct lexer *lex, size_t pos)
     return digit < lex->n && digit_value(lex->s[digit]) < base ? base : 10;
 }
 
+/* The decimal literal up to end, without its underscores. */
+static struct template_value *wide_integer(struct lexer *lex, size_t end)
+{
+    char *digits = arena_alloc(&lex->values->arena, end - lex->pos);
+    size_t n = 0;
+    if (digits == NULL)
+        return NULL;
+    for (size_t i = lex->pos; i < end; i++)
+        if (lex->s[i] != '_')
+            digits[n++] = lex->s[i];
+    return template_int_digits(lex->values, digits, n);
+}
+
 static bool lex_integer(struct lexer *lex)
 {
     unsigned base = literal_base(lex, lex->pos);
@@ -269,12 +282,15 @@ static bool lex_integer(struct lexer *lex)
         fits = fits && !__builtin_mul_overflow(integer, (int64_t)base, &integer) &&
                !__builtin_add_overflow(integer, (int64_t)digit_value(lex->s[pos]), &integer);
     }
-    if (!fits)
+    if (!fits && base != 10)
         return fail(lex, "integer literal beyond 64 bits");
     struct token *token = emit(lex, TOKEN_INTEGER, lex->s + lex->pos, pos - lex->pos);
     if (token == NULL)
         return false;
     token->integer = integer;
+    token->wide = fits ? NULL : wide_integer(lex, pos);
+    if (!fits && token->wide == NULL)
+        return fail_memory(lex);
     advance(lex, pos);
     return true;
 }

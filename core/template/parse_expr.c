@@ -397,7 +397,8 @@ static struct node *parse_primary(struct parser *p)
     case TOKEN_NAME: return parse_name_expression(p);
     case TOKEN_STRING: return parse_string(p);
     case TOKEN_INTEGER:
-        return new_const(p, template_next(p)->line, template_int(values, token->integer));
+        return new_const(p, template_next(p)->line,
+                         token->wide != NULL ? token->wide : template_int(values, token->integer));
     case TOKEN_FLOAT:
         return new_const(p, template_next(p)->line, template_float(values, token->number));
     case TOKEN_LPAREN: {

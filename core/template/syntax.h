@@ -62,6 +62,7 @@ struct token {
     const char *text; /* data, name, unescaped string; not NUL-terminated */
     size_t n;         /* bytes */
     int64_t integer;
+    struct template_value *wide; /* an integer beyond 64 bits; else NULL */
     double number;
     struct token *next; /* NULL behind TOKEN_EOF */
 };

@@ -25,6 +25,9 @@
 /* nesting of a value that is printed, compared or hashed: Python's own bound is about 1,000 */
 #define TEMPLATE_VALUE_DEPTH_MAX 500
 
+/* nesting of JSON that is read: what can be printed again; about 0.2 KB of stack each */
+#define TEMPLATE_JSON_DEPTH_MAX 500
+
 /* one step is one node, or 16 items or 64 bytes looked at: about one second of CPU. A conversation of
  * 10,000 messages takes about 1 million */
 #define TEMPLATE_STEPS_MAX 32000000u

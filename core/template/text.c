@@ -264,6 +264,7 @@ static bool put_compound(struct eval *ev, const struct template_value *value)
     case VALUE_NONE:
     case VALUE_BOOL:
     case VALUE_INT:
+    case VALUE_BIG:
     case VALUE_FLOAT:
     case VALUE_STRING:
     case VALUE_ITERATOR:
@@ -300,6 +301,7 @@ bool template_put_str(struct eval *ev, const struct template_value *value)
     case VALUE_BOOL: return template_put_text(ev, value->u.boolean ? "True" : "False");
     case VALUE_INT: return put_int(ev, value->u.integer);
     case VALUE_FLOAT: return put_double(ev, value->u.number);
+    case VALUE_BIG:
     case VALUE_STRING: return template_put(ev, value->u.string.text, value->u.string.bytes);
     default: return template_put_repr(ev, value);
     }

@@ -31,6 +31,7 @@ enum value_kind {
     VALUE_NONE,
     VALUE_BOOL,
     VALUE_INT,
+    VALUE_BIG, /* an integer beyond 64 bits: its decimal digits in u.string */
     VALUE_FLOAT,
     VALUE_STRING,
     VALUE_LIST,
@@ -167,6 +168,22 @@ struct template_value *template_pair(struct template_values *values, struct temp
                                      struct template_value *b);
 struct template_value *template_list_of(struct template_values *values,
                                         struct template_value **items, size_t n);
+
+/* ---- integers beyond 64 bits: value_big.c ----------------------------------------------------- */
+
+__extension__ typedef __int128 pl_int128;
+
+/* Of decimal digits, "-" before them or not; VALUE_INT where they fit. */
+struct template_value *template_int_digits(struct template_values *values, const char *text,
+                                           size_t n);
+struct template_value *template_int_wide(struct template_values *values, pl_int128 wide);
+struct template_value *template_big_negate(struct template_values *values,
+                                           const struct template_value *big);
+/* -1, 0, 1 */
+int template_big_compare(const struct template_value *a, const struct template_value *b);
+int template_big_compare_double(const struct template_value *a, double d); /* d: not NaN */
+double template_big_double(const struct template_value *big);              /* may be infinite */
+int64_t template_big_remainder(const struct template_value *big, int64_t n);
 
 /* ---- dicts ------------------------------------------------------------------------------------ */
 

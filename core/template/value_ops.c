@@ -12,15 +12,25 @@
 const char *template_type_name(const struct template_value *value)
 {
     static const char *const names[] = {
-        [VALUE_UNDEFINED] = "Undefined", [VALUE_NONE] = "NoneType",
-        [VALUE_BOOL] = "bool",           [VALUE_INT] = "int",
-        [VALUE_FLOAT] = "float",         [VALUE_STRING] = "str",
-        [VALUE_LIST] = "list",           [VALUE_TUPLE] = "tuple",
-        [VALUE_DICT] = "dict",           [VALUE_VIEW] = "dict view",
-        [VALUE_RANGE] = "range",         [VALUE_ITERATOR] = "generator",
-        [VALUE_NAMESPACE] = "Namespace", [VALUE_LOOP] = "LoopContext",
-        [VALUE_MACRO] = "Macro",         [VALUE_BUILTIN] = "function",
-        [VALUE_CYCLER] = "Cycler",       [VALUE_JOINER] = "Joiner",
+        [VALUE_UNDEFINED] = "Undefined",
+        [VALUE_NONE] = "NoneType",
+        [VALUE_BOOL] = "bool",
+        [VALUE_INT] = "int",
+        [VALUE_BIG] = "int",
+        [VALUE_FLOAT] = "float",
+        [VALUE_STRING] = "str",
+        [VALUE_LIST] = "list",
+        [VALUE_TUPLE] = "tuple",
+        [VALUE_DICT] = "dict",
+        [VALUE_VIEW] = "dict view",
+        [VALUE_RANGE] = "range",
+        [VALUE_ITERATOR] = "generator",
+        [VALUE_NAMESPACE] = "Namespace",
+        [VALUE_LOOP] = "LoopContext",
+        [VALUE_MACRO] = "Macro",
+        [VALUE_BUILTIN] = "function",
+        [VALUE_CYCLER] = "Cycler",
+        [VALUE_JOINER] = "Joiner",
     };
     return names[value->kind];
 }
@@ -45,7 +55,8 @@ bool template_truth(const struct template_value *value)
 
 bool template_is_number(const struct template_value *value)
 {
-    return value->kind == VALUE_BOOL || value->kind == VALUE_INT || value->kind == VALUE_FLOAT;
+    return value->kind == VALUE_BOOL || value->kind == VALUE_INT || value->kind == VALUE_BIG ||
+           value->kind == VALUE_FLOAT;
 }
 
 bool template_as_int(const struct template_value *value, int64_t *ret)
@@ -62,6 +73,8 @@ bool template_as_int(const struct template_value *value, int64_t *ret)
 double template_as_double(const struct template_value *value)
 {
     int64_t i = 0;
+    if (value->kind == VALUE_BIG)
+        return template_big_double(value);
     return template_as_int(value, &i) ? (double)i : value->u.number;
 }
 
@@ -81,11 +94,27 @@ static int compare_int_double(int64_t i, double d)
     return rest > 0 ? -1 : rest < 0;
 }
 
+/* a is beyond 64 bits, so it is never equal to one within, and further from zero. */
+static int compare_big(const struct template_value *a, const struct template_value *b)
+{
+    if (b->kind == VALUE_BIG)
+        return template_big_compare(a, b);
+    if (b->kind == VALUE_FLOAT)
+        return isnan(b->u.number) ? 2 : template_big_compare_double(a, b->u.number);
+    return a->u.string.text[0] == '-' ? -1 : 1;
+}
+
 /* -1, 0, 1, or 2 where one is not a number. */
 static int compare_numbers(const struct template_value *a, const struct template_value *b)
 {
     int64_t x = 0;
     int64_t y = 0;
+    if (a->kind == VALUE_BIG)
+        return compare_big(a, b);
+    if (b->kind == VALUE_BIG) {
+        int order = compare_big(b, a);
+        return order == 2 ? 2 : -order;
+    }
     bool a_int = template_as_int(a, &x);
     bool b_int = template_as_int(b, &y);
     if (a_int && b_int)
@@ -242,7 +271,7 @@ static uint64_t hash_number(const struct template_value *value)
     int64_t i = 0;
     if (template_as_int(value, &i))
         return template_hash_text((const char *)&i, sizeof i);
-    double d = value->u.number;
+    double d = template_as_double(value); /* a long integer hashes as the float that equals it */
     if (d >= -9223372036854775808.0 && d < 9223372036854775808.0 && d == floor(d)) {
         i = (int64_t)d;
         return template_hash_text((const char *)&i, sizeof i);
