@@ -56,20 +56,20 @@ static const char *const visible_names[] = {"<|channel|>", "<|message|>", "<|sta
 
 /* The keys, and what files mean that leave one out. */
 static const struct {
-    enum token_special which;
     const char *key;
+    enum token_special which;
     int32_t spm, wordpiece, unigram; /* defaults */
 } special_keys[] = {
-    {TOKEN_BOS, "tokenizer.ggml.bos_token_id", 1, 101, TOKEN_NONE},
-    {TOKEN_EOS, "tokenizer.ggml.eos_token_id", 2, TOKEN_NONE, 1},
-    {TOKEN_EOT, "tokenizer.ggml.eot_token_id", TOKEN_NONE, TOKEN_NONE, TOKEN_NONE},
-    {TOKEN_EOM, "tokenizer.ggml.eom_token_id", TOKEN_NONE, TOKEN_NONE, TOKEN_NONE},
-    {TOKEN_UNK, "tokenizer.ggml.unknown_token_id", 0, 100, 2},
-    {TOKEN_SEP, "tokenizer.ggml.seperator_token_id", TOKEN_NONE, 102,
+    {"tokenizer.ggml.bos_token_id", TOKEN_BOS, 1, 101, TOKEN_NONE},
+    {"tokenizer.ggml.eos_token_id", TOKEN_EOS, 2, TOKEN_NONE, 1},
+    {"tokenizer.ggml.eot_token_id", TOKEN_EOT, TOKEN_NONE, TOKEN_NONE, TOKEN_NONE},
+    {"tokenizer.ggml.eom_token_id", TOKEN_EOM, TOKEN_NONE, TOKEN_NONE, TOKEN_NONE},
+    {"tokenizer.ggml.unknown_token_id", TOKEN_UNK, 0, 100, 2},
+    {"tokenizer.ggml.seperator_token_id", TOKEN_SEP, TOKEN_NONE, 102,
      TOKEN_NONE}, /* spelt so by the format */
-    {TOKEN_PAD, "tokenizer.ggml.padding_token_id", TOKEN_NONE, 0, 0},
-    {TOKEN_CLS, "tokenizer.ggml.cls_token_id", TOKEN_NONE, 101, TOKEN_NONE},
-    {TOKEN_MASK, "tokenizer.ggml.mask_token_id", TOKEN_NONE, 103, TOKEN_NONE},
+    {"tokenizer.ggml.padding_token_id", TOKEN_PAD, TOKEN_NONE, 0, 0},
+    {"tokenizer.ggml.cls_token_id", TOKEN_CLS, TOKEN_NONE, 101, TOKEN_NONE},
+    {"tokenizer.ggml.mask_token_id", TOKEN_MASK, TOKEN_NONE, 103, TOKEN_NONE},
 };
 
 static enum pl_status read_ids(struct token_vocab *v, const struct gguf *file, struct pl_error *err)

@@ -116,7 +116,7 @@ static const char merges_key[] = "tokenizer.ggml.merges";
 /* Merges whose parts are being looked up: there are hundreds of thousands, and nearly every look-up
  * misses the caches, so that many are under way at once. */
 #define MERGES_MAX 32
-#define JOINED_MAX (2 * TOKEN_BYTES_MAX)
+#define JOINED_MAX ((size_t)2 * TOKEN_BYTES_MAX)
 
 struct merge_batch {
     uint64_t first; /* number of merges[0] */

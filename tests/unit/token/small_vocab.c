@@ -136,12 +136,13 @@ static void put_bpe_merges(struct gguf_bytes *b, const struct vocab_flaws *f)
         gguf_bytes_u32(b, 1);
         return;
     }
+    int more = f->merge_n != 0 ? f->merge_n : f->merge != NULL ? 1 : 0;
     gguf_bytes_array(b, "tokenizer.ggml.merges", GGUF_STRING,
-                     PL_ARRAY_LEN(bpe_merges) + (f->merge != NULL ? 1 : 0));
+                     PL_ARRAY_LEN(bpe_merges) + (uint64_t)more);
     for (size_t i = 0; i < PL_ARRAY_LEN(bpe_merges); i++)
         gguf_bytes_str(b, bpe_merges[i]);
-    if (f->merge != NULL)
-        gguf_bytes_str(b, f->merge);
+    for (int i = 0; i < more; i++)
+        gguf_bytes_str(b, i == f->merge_bad ? f->merge : "h e");
 }
 
 struct token_vocab *vocab_open_bpe(const struct vocab_flaws *flaws, enum pl_status *ret_status,

@@ -56,9 +56,11 @@ extern const size_t vocab_spm_n_tokens;
 
 /* What to do otherwise than right; zero = all right. */
 struct vocab_flaws {
-    const char *model;  /* instead of the right one; "" leaves the key out */
-    const char *pre;    /* BPE: instead of "gpt-2"; "" leaves the key out */
-    const char *merge;  /* BPE: one merge more */
+    const char *model; /* instead of the right one; "" leaves the key out */
+    const char *pre;   /* BPE: instead of "gpt-2"; "" leaves the key out */
+    const char *merge; /* BPE: one merge more */
+    int merge_n;       /* BPE: so many merges more instead, "h e" but for number merge_bad */
+    int merge_bad;
     const char *token;  /* one token more, of type token_type */
     int32_t token_type; /* 0: normal */
     bool no_tokens, int_tokens, no_types, no_merges, int_merges;

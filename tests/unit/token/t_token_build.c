@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,6 +215,56 @@ static void byte_level_vocabulary_merges_by_rank(void **state)
     struct token_vocab *vocab = need_bpe(&sound);
     check_rows(vocab, rows, PL_ARRAY_LEN(rows));
     token_close(vocab);
+}
+
+/* Two ones merge, so that the ids tell where the digits were cut. */
+static void digits_group_from_the_right(void **state)
+{
+    (void)state;
+    enum { ONES = BPE_IM_END + 1 };
+    static const struct {
+        const char *pre;
+        struct encode_row row;
+    } rows[] = {
+        {"llama-bpe", {"1111111", &plain, 5, {ONES, '1', ONES, '1', '1'}}},
+        {"afmoe", {"1111111", &plain, 5, {'1', ONES, '1', ONES, '1'}}},
+        {"afmoe", {"a11111b", &plain, 5, {'a', ONES, ONES, '1', 'b'}}},
+        {"superbpe", {"1111111", &plain, 5, {'1', ONES, '1', ONES, '1'}}},
+        {"superbpe", {"1111 11", &plain, 5, {'1', ONES, '1', ' ', ONES}}},
+        {"tiny_aya", {"1111111", &plain, 5, {'1', ONES, '1', ONES, '1'}}},
+        {"tiny_aya", {"a1111", &plain, 4, {'a', '1', ONES, '1'}}},
+        /* Where no word ends behind the digits they group from the left. */
+        {"tiny_aya", {"1111b", &plain, 4, {ONES, '1', '1', 'b'}}},
+        {"afmoe",
+         {"\xD9\xA1\xD9\xA1\xD9\xA1\xD9\xA1",
+          &plain,
+          8,
+          {0xD9, 0xA1, 0xD9, 0xA1, 0xD9, 0xA1, 0xD9, 0xA1}}},
+    };
+    for (size_t i = 0; i < PL_ARRAY_LEN(rows); i++) {
+        struct token_vocab *vocab =
+            need_bpe(&(struct vocab_flaws){.pre = rows[i].pre, .token = "11", .merge = "1 1"});
+        check_rows(vocab, &rows[i].row, 1);
+        token_close(vocab);
+    }
+}
+
+static void finds_a_bad_merge_among_many(void **state)
+{
+    (void)state;
+    enum pl_status status = PL_OK;
+    struct pl_error err = {""};
+    /* Of 70 merges one is wrong: look-ups go in batches, the number is its own. */
+    for (int bad = 0; bad < 70; bad += 23) {
+        const struct vocab_flaws flaws = {.merge = "q q", .merge_bad = bad, .merge_n = 70};
+        assert_null(vocab_open_bpe(&flaws, &status, &err));
+        char want[120];
+        snprintf(want, sizeof want,
+                 "token: key 'tokenizer.ggml.merges': merge %d 'q q': its result is not in the "
+                 "vocabulary",
+                 9 + bad);
+        assert_string_equal(err.msg, want);
+    }
 }
 
 static void sentencepiece_vocabulary_merges_by_score(void **state)
@@ -432,6 +483,8 @@ int main(void)
         cmocka_unit_test(refuses_bad_metadata_naming_the_key),
         cmocka_unit_test(warns_of_a_pre_tokenizer_that_it_does_not_know),
         cmocka_unit_test(byte_level_vocabulary_merges_by_rank),
+        cmocka_unit_test(digits_group_from_the_right),
+        cmocka_unit_test(finds_a_bad_merge_among_many),
         cmocka_unit_test(sentencepiece_vocabulary_merges_by_score),
         cmocka_unit_test(tells_special_tokens_and_ends),
         cmocka_unit_test(decode_gives_bytes_back),
