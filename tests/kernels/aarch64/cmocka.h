@@ -37,9 +37,9 @@ __attribute__((weak)) jmp_buf cmocka_back;
         if (!(x))                                                                                  \
             fail_msg("%s", #x);                                                                    \
     } while (0)
-#define assert_non_null(x)     assert_true((x) != NULL)
-#define assert_null(x)         assert_true((x) == NULL)
-#define assert_int_equal(a, b) assert_true((long long)(a) == (long long)(b))
+#define assert_non_null(x)           assert_true((x) != NULL)
+#define assert_null(x)               assert_true((x) == NULL)
+#define assert_int_equal(a, b)       assert_true((long long)(a) == (long long)(b))
 #define assert_memory_equal(a, b, n) assert_true(memcmp((a), (b), (n)) == 0)
 
 static inline int cmocka_run_all(const struct CMUnitTest *tests, size_t n)
