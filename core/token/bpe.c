@@ -216,6 +216,8 @@ static enum pl_status read_merges(struct token_vocab *v, const struct gguf *file
     struct merge_batch batch = {.merges = kv->strings};
     for (uint64_t i = 0; i < kv->n_elems; i++) {
         enum pl_status status = PL_OK;
+        if (kv->n_elems - i > MERGES_MAX)
+            __builtin_prefetch(kv->strings[i + MERGES_MAX].data);
         bool parts = add_to_batch(v, &batch, kv->strings[i]);
         bool full = batch.n == MERGES_MAX || sizeof batch.joined - batch.joined_n < JOINED_MAX;
         if (!parts || full || i + 1 == kv->n_elems)

@@ -26,14 +26,31 @@
 /* ---- the trie -------------------------------------------------------------------------------- */
 
 struct sorted {
+    uint64_t head; /* the first bytes, the very first highest: most comparisons need no more */
     struct gguf_str text;
     int32_t id;
 };
+
+static struct sorted sorted_text(struct gguf_str text, int32_t id)
+{
+    uint64_t head = 0;
+    for (size_t i = 0; i < sizeof head; i++)
+        head = head << 8 | (i < text.len ? (unsigned char)text.data[i] : 0u);
+    return (struct sorted){head, text, id};
+}
+
+static unsigned char byte_at(const struct sorted *s, size_t i)
+{
+    return i < sizeof s->head ? (unsigned char)(s->head >> (56 - 8 * i))
+                              : (unsigned char)s->text.data[i];
+}
 
 static int by_bytes(const void *a, const void *b)
 {
     const struct sorted *left = a;
     const struct sorted *right = b;
+    if (left->head != right->head)
+        return left->head < right->head ? -1 : 1;
     size_t n = PL_MIN(left->text.len, right->text.len);
     int order = memcmp(left->text.data, right->text.data, n);
     return order != 0 ? order
@@ -47,7 +64,7 @@ static size_t count_nodes(const struct sorted *texts, size_t n)
     for (size_t i = 0; i < n; i++) {
         size_t same = 0;
         while (i > 0 && same < texts[i].text.len && same < texts[i - 1].text.len &&
-               texts[i].text.data[same] == texts[i - 1].text.data[same])
+               byte_at(&texts[i], same) == byte_at(&texts[i - 1], same))
             same++;
         nodes += texts[i].text.len - same;
     }
@@ -73,12 +90,12 @@ static void fill_trie(struct token_words *words, const struct sorted *texts, siz
             words->nodes[node].id = texts[r.begin++].id;
         words->nodes[node].child = made;
         while (r.begin < r.end) {
-            char byte = texts[r.begin].text.data[r.depth];
+            unsigned char byte = byte_at(&texts[r.begin], r.depth);
             uint32_t end = r.begin + 1;
-            while (end < r.end && texts[end].text.data[r.depth] == byte)
+            while (end < r.end && byte_at(&texts[end], r.depth) == byte)
                 end++;
             words->nodes[made] = (struct token_word_node){.id = TOKEN_NONE};
-            words->bytes[made] = (unsigned char)byte;
+            words->bytes[made] = byte;
             ranges[made++] = (struct range){r.begin, end, r.depth + 1};
             r.begin = end;
         }
@@ -102,7 +119,7 @@ static enum pl_status make_trie(struct token_vocab *v, struct pl_error *err)
     size_t n = 0;
     for (int32_t id = 0; id < v->n; id++) {
         if (is_word(v, id))
-            texts[n++] = (struct sorted){v->texts[id], id};
+            texts[n++] = sorted_text(v->texts[id], id);
     }
     qsort(texts, n, sizeof *texts, by_bytes);
     size_t nodes = count_nodes(texts, n);
