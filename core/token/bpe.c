@@ -306,6 +306,13 @@ static size_t valid_prefix(const char *text, size_t n, bool *ret_valid)
     return at;
 }
 
+static bool encode_piece(struct token_encoder *e, struct gguf_str piece)
+{
+    if (e->v->chars)
+        return token_encode_words(e, piece.data, piece.len);
+    return token_encode_piece(e, &e->v->mergeable, piece.data, piece.len);
+}
+
 enum pl_status token_bpe_encode(struct token_encoder *e, const char *text, size_t n,
                                 struct pl_error *err)
 {
@@ -328,8 +335,7 @@ enum pl_status token_bpe_encode(struct token_encoder *e, const char *text, size_
         while (status == PL_OK && more) {
             if (valid)
                 status = split_next(run, &piece, &more, err);
-            if (status == PL_OK && more &&
-                !token_encode_piece(e, &v->mergeable, piece.data, piece.len))
+            if (status == PL_OK && more && !encode_piece(e, piece))
                 status = pl_error_set(err, PL_ENOMEM, "token: out of memory");
             more = more && valid;
         }

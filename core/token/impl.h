@@ -167,10 +167,10 @@ struct token_vocab {
     bool add_bos, add_eos;
     bool add_space_prefix; /* SPM: a space before the text */
     bool ignore_merges;    /* BPE: a pre-token that is a token is taken whole */
-    bool words;            /* SPM: no token crosses the start of a word, so words are separate */
-    bool chars;            /* merged are characters and blanks are U+2581; else bytes are */
-    bool newlines_whole;   /* BPE of characters: a run of newlines that is a token is taken whole */
-    bool merge_spaces;     /* unigram: of white space one blank is left, none at the ends */
+    bool joins[256]; /* chars: bytes that some token has before a blank; else words are separate */
+    bool chars;      /* merged are characters and blanks are U+2581; else bytes are */
+    bool newlines_whole; /* BPE of characters: a run of newlines that is a token is taken whole */
+    bool merge_spaces;   /* unigram: of white space one blank is left, none at the ends */
     bool lower_case, strip_accents; /* WordPiece */
     bool typed;                     /* the file tells token types */
     size_t token_bytes_max;
@@ -267,6 +267,8 @@ PL_NODISCARD bool token_merge_piece(struct token_encoder *e, const char *piece, 
 PL_NODISCARD bool token_encode_piece(struct token_encoder *e, const struct token_map *map,
                                      const char *piece, size_t n);
 
+/* A piece whose blanks are U+2581: word by word where that gives the same. */
+PL_NODISCARD bool token_encode_words(struct token_encoder *e, const char *text, size_t n);
 PL_NODISCARD bool token_spm_encode(struct token_encoder *e, const char *text, size_t n,
                                    bool space_prefix);
 PL_NODISCARD bool token_unigram_encode(struct token_encoder *e, const char *text, size_t n);

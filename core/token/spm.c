@@ -1,8 +1,8 @@
 /* See impl.h. SentencePiece BPE ("llama"): scores order the merges, unknown characters become bytes.
  *
  * Blanks become U+2581 and one is put before the text. Which symbols merge is asked of the vocabulary
- * by text; the order is that of the scores. Where no token contains U+2581 behind something else, no
- * merge can cross the start of a word, and words are encoded one by one. */
+ * by text; the order is that of the scores. Where no token has U+2581 behind the byte that a word ends
+ * with, no merge can cross to the next word, and words are encoded one by one. */
 #include "impl.h"
 
 #include <math.h>
@@ -60,21 +60,17 @@ static bool is_blank(const char *text, size_t n, size_t at)
     return n - at >= BLANK_BYTES && memcmp(text + at, BLANK, BLANK_BYTES) == 0;
 }
 
-/* The token has a blank behind something else. */
-static bool crosses_words(struct gguf_str text)
+/* Marks the bytes that the token has before blanks, but for blanks themselves. */
+static void mark_joins(bool joins[256], struct gguf_str text)
 {
-    bool other = false;
+    bool blank = true; /* at the start and behind blanks */
     for (size_t at = 0; at < text.len;) {
-        if (is_blank(text.data, text.len, at)) {
-            if (other)
-                return true;
-            at += BLANK_BYTES;
-        } else {
-            other = true;
-            at++;
-        }
+        bool before = blank;
+        blank = is_blank(text.data, text.len, at);
+        if (blank && !before)
+            joins[(unsigned char)text.data[at - 1]] = true;
+        at += blank ? BLANK_BYTES : 1;
     }
-    return false;
 }
 
 static bool hex_digit(char c, unsigned *ret)
@@ -158,8 +154,10 @@ bool token_index_texts(struct token_vocab *v)
     /* Text never becomes a control token: those come from the template only. */
     uint32_t no = TOKEN_ATTR_CONTROL | TOKEN_ATTR_UNKNOWN | TOKEN_ATTR_BYTE;
     for (int32_t id = 0; id < v->n; id++) {
-        if ((v->attrs[id] & no) == 0 && v->texts[id].len > 0)
-            ids[n++] = id;
+        if ((v->attrs[id] & no) != 0 || v->texts[id].len == 0)
+            continue;
+        ids[n++] = id;
+        mark_joins(v->joins, v->texts[id]);
     }
     (void)token_map_add(&v->mergeable, ids, n);
     free(ids);
@@ -176,12 +174,6 @@ enum pl_status token_spm_init(struct token_vocab *v, const struct gguf *file, st
         return status;
     if (!token_index_texts(v))
         return pl_error_set(err, PL_ENOMEM, "token: out of memory");
-    v->words = true;
-    for (int32_t id = 0; id < v->n && v->words; id++) {
-        bool may =
-            (v->attrs[id] & (TOKEN_ATTR_CONTROL | TOKEN_ATTR_UNKNOWN | TOKEN_ATTR_BYTE)) == 0;
-        v->words = !may || !crosses_words(v->texts[id]);
-    }
     return PL_OK;
 }
 
@@ -213,24 +205,25 @@ size_t token_escape_blanks(struct token_encoder *e, const char *text, size_t n, 
     return at;
 }
 
-bool token_spm_encode(struct token_encoder *e, const char *text, size_t n, bool space_prefix)
+bool token_encode_words(struct token_encoder *e, const char *text, size_t n)
 {
-    size_t bytes = token_escape_blanks(e, text, n, space_prefix);
-    if (bytes == SIZE_MAX)
-        return false;
-    if (!e->v->words)
-        return token_encode_piece(e, &e->v->mergeable, e->text, bytes);
     size_t begin = 0;
     bool other = false; /* the word has begun: a blank starts the next one */
-    for (size_t at = 0; at < bytes;) {
-        bool blank = is_blank(e->text, bytes, at);
-        if (blank && other) {
-            if (!token_encode_piece(e, &e->v->mergeable, e->text + begin, at - begin))
+    for (size_t at = 0; at < n;) {
+        bool blank = is_blank(text, n, at);
+        if (blank && other && !e->v->joins[(unsigned char)text[at - 1]]) {
+            if (!token_encode_piece(e, &e->v->mergeable, text + begin, at - begin))
                 return false;
             begin = at;
         }
         other = !blank;
         at += blank ? BLANK_BYTES : 1;
     }
-    return token_encode_piece(e, &e->v->mergeable, e->text + begin, bytes - begin);
+    return token_encode_piece(e, &e->v->mergeable, text + begin, n - begin);
+}
+
+bool token_spm_encode(struct token_encoder *e, const char *text, size_t n, bool space_prefix)
+{
+    size_t bytes = token_escape_blanks(e, text, n, space_prefix);
+    return bytes != SIZE_MAX && token_encode_words(e, e->text, bytes);
 }
