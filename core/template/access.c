@@ -12,7 +12,8 @@
 
 /* ---- attributes ------------------------------------------------------------------------------- */
 
-/* Attributes that Python has and the sandbox refuses: they give undefined. */
+/* Attributes that Python has and the sandbox refuses: they give undefined. Jinja up to 3.1.2 lets pop
+ * and clear of a list through, and published templates use pop. */
 static const char *const refused[] = {
     "append", "clear",   "extend",     "insert", "pop",    "popitem",
     "remove", "reverse", "setdefault", "sort",   "update",
@@ -32,8 +33,7 @@ static bool is_refused(const struct template_value *object, const char *name, si
             continue;
         bool of_dict = strncmp(refused[i], "popitem", n) == 0 || strcmp(refused[i], "clear") == 0 ||
                        strcmp(refused[i], "setdefault") == 0 || strcmp(refused[i], "update") == 0;
-        bool of_both = strcmp(refused[i], "clear") == 0 || strcmp(refused[i], "pop") == 0;
-        return of_both || of_dict != list;
+        return of_dict != list; /* a list's own clear and pop are let through */
     }
     return false;
 }
@@ -202,10 +202,10 @@ struct template_value *template_getattr(struct eval *ev, struct template_value *
 {
     const char *text = name->u.string.text;
     size_t n = name->u.string.bytes;
-    if (object->kind == VALUE_UNDEFINED)
-        return template_fail_undefined(ev, object);
     if (is_refused(object, text, n))
         return unsafe(ev);
+    if (object->kind == VALUE_UNDEFINED)
+        return template_fail_undefined(ev, object);
     struct template_value *value = template_attribute(ev, object, text, n);
     if (value == NULL && ev->status == PL_OK)
         value = find_item(ev, object, name);
@@ -236,6 +236,7 @@ struct template_value *template_getitem(struct eval *ev, struct template_value *
 
 struct slice {
     int64_t start;
+    int64_t stop;
     int64_t step;
     size_t n;
 };
@@ -248,7 +249,9 @@ static bool slice_bound(struct eval *ev, const struct template_value *value, int
         *ret = fallback;
         return true;
     }
-    if (!template_as_int(value, &i)) {
+    if (value->kind == VALUE_BIG)
+        i = value->u.string.text[0] == '-' ? INT64_MIN : INT64_MAX;
+    else if (!template_as_int(value, &i)) {
         template_fail_type(ev, "a slice bound is not an integer", value);
         return false;
     }
@@ -281,7 +284,8 @@ static bool resolve_slice(struct eval *ev, size_t length, struct template_value 
         return false;
     int64_t distance = step > 0 ? stop - start : start - stop;
     int64_t stride = step > 0 ? step : -step;
-    *ret = (struct slice){start, step, distance > 0 ? (size_t)((distance - 1) / stride + 1) : 0};
+    *ret =
+        (struct slice){start, stop, step, distance > 0 ? (size_t)((distance - 1) / stride + 1) : 0};
     return true;
 }
 
@@ -318,8 +322,8 @@ static struct template_value *slice_range(struct eval *ev, const struct template
     part->u.range.start = range->u.range.start + slice->start * range->u.range.step;
     part->u.range.step = step;
     part->u.range.n = slice->n;
-    if (__builtin_mul_overflow(step, (int64_t)slice->n, &step) ||
-        __builtin_add_overflow(part->u.range.start, step, &part->u.range.stop))
+    if (__builtin_mul_overflow(range->u.range.step, slice->stop, &step) ||
+        __builtin_add_overflow(range->u.range.start, step, &part->u.range.stop))
         return template_fail(ev, "integer beyond 64 bits");
     return part;
 }

@@ -19,8 +19,9 @@ const struct builtin *template_builtin_find(const struct builtin_table *table, c
 const struct builtin *template_filter_find(const char *name, size_t n)
 {
     static const struct builtin_table *const tables[] = {
-        &template_filters_text, &template_filters_html, &template_filters_number,
-        &template_filters_list, &template_filters_lazy, &template_filters_json,
+        &template_filters_text,   &template_filters_wrap, &template_filters_html,
+        &template_filters_number, &template_filters_list, &template_filters_lazy,
+        &template_filters_json,
     };
     for (size_t i = 0; i < PL_ARRAY_LEN(tables); i++) {
         const struct builtin *row = template_builtin_find(tables[i], name, n);
@@ -46,11 +47,15 @@ const struct builtin *template_method_find(enum value_kind kind, const char *nam
     switch ((int)kind) {
     case VALUE_STRING:
         row = template_builtin_find(&template_methods_string, name, n);
-        return row != NULL ? row : template_builtin_find(&template_methods_string_split, name, n);
+        if (row == NULL)
+            row = template_builtin_find(&template_methods_string_split, name, n);
+        return row != NULL ? row : template_builtin_find(&template_methods_string_class, name, n);
     case VALUE_DICT: return template_builtin_find(&template_methods_dict, name, n);
     case VALUE_LIST:
+        row = template_builtin_find(&template_methods_list, name, n);
+        return row != NULL ? row : template_builtin_find(&template_methods_sequence, name, n);
     case VALUE_TUPLE:
-    case VALUE_RANGE: return template_builtin_find(&template_methods_list, name, n);
+    case VALUE_RANGE: return template_builtin_find(&template_methods_sequence, name, n);
     case VALUE_LOOP: return template_builtin_find(&template_methods_loop, name, n);
     case VALUE_CYCLER: return template_builtin_find(&template_methods_cycler, name, n);
     default: return NULL;
@@ -168,6 +173,10 @@ bool template_arg_int(struct eval *ev, const struct call_args *args, size_t i, i
 {
     if (args->bound[i] == NULL || template_as_int(args->bound[i], ret))
         return true;
+    if (args->bound[i]->kind == VALUE_BIG) { /* as good as infinite wherever it is allowed */
+        *ret = args->bound[i]->u.string.text[0] == '-' ? -INT64_MAX : INT64_MAX;
+        return true;
+    }
     template_fail_type(ev, "an integer is required", args->bound[i]);
     return false;
 }

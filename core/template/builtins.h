@@ -67,6 +67,7 @@ struct template_value *template_builtin_call(struct eval *ev, const struct built
 
 /* The tables, one per file. */
 extern const struct builtin_table template_filters_text;
+extern const struct builtin_table template_filters_wrap;
 extern const struct builtin_table template_filters_html;
 extern const struct builtin_table template_filters_number;
 extern const struct builtin_table template_filters_list;
@@ -75,7 +76,9 @@ extern const struct builtin_table template_filters_json;
 extern const struct builtin_table template_tests;
 extern const struct builtin_table template_methods_string;
 extern const struct builtin_table template_methods_string_split;
+extern const struct builtin_table template_methods_string_class;
 extern const struct builtin_table template_methods_dict;
+extern const struct builtin_table template_methods_sequence;
 extern const struct builtin_table template_methods_list;
 extern const struct builtin_table template_methods_loop;
 extern const struct builtin_table template_methods_cycler;

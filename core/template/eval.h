@@ -129,6 +129,8 @@ void template_drop(struct eval *ev, size_t mark);
 
 struct template_value *template_str(struct eval *ev, struct template_value *value);
 struct template_value *template_markup(struct eval *ev, struct template_value *string);
+/* The same string, not marked safe; of another value its str(). */
+struct template_value *template_unmarked(struct eval *ev, struct template_value *value);
 struct template_value *template_escape(struct eval *ev, struct template_value *value);
 struct template_value *template_substring(struct eval *ev, const struct template_value *string,
                                           size_t start, size_t end);

@@ -79,14 +79,7 @@ static struct template_value *eval_concat(struct eval *ev, const struct node *no
         if (result == NULL)
             return NULL;
     }
-    if (!result->safe)
-        return result;
-    struct template_value *plain = template_check(ev, template_value_new(ev->values, VALUE_STRING));
-    if (plain != NULL) {
-        *plain = *result;
-        plain->safe = false;
-    }
-    return plain;
+    return template_unmarked(ev, result);
 }
 
 static struct template_value *eval_compare(struct eval *ev, const struct node *node)

@@ -292,7 +292,7 @@ struct template_value *template_binary(struct eval *ev, enum op_kind op, struct 
         return repeat(ev, a, y);
     if (op == OP_MUL && a_int && (b->kind == VALUE_STRING || is_list(b)))
         return repeat(ev, b, x);
-    if (op == OP_MOD && a_string && b->kind != VALUE_UNDEFINED)
+    if (op == OP_MOD && a_string)
         return template_format_percent(ev, a, b);
     return fail_operands(ev, op, a, b);
 }

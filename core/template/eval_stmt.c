@@ -66,6 +66,28 @@ static enum flow exec_scope(struct eval *ev, const struct node *body, struct fra
     return flow;
 }
 
+/* generation is a call block without arguments to what reads them. */
+static enum flow exec_scope_node(struct eval *ev, const struct node *node)
+{
+    struct frame *outer = ev->frame;
+    struct frame *frame = template_frame_new(ev, node->u.scope.from_root ? ev->root : outer);
+    bool ok = frame != NULL;
+    if (ok && node->u.scope.signature.wants_varargs) {
+        struct template_value *none = template_check(ev, template_tuple(ev->values, NULL, 0));
+        ok = none != NULL && template_bind(ev, frame, ev->tmpl->name_varargs, none);
+    }
+    if (ok && node->u.scope.signature.wants_kwargs) {
+        struct template_value *none = template_check(ev, template_dict(ev->values));
+        ok = none != NULL && template_bind(ev, frame, ev->tmpl->name_kwargs, none);
+    }
+    if (!ok)
+        return FLOW_FAIL;
+    ev->frame = frame;
+    enum flow flow = template_exec(ev, node->u.scope.body);
+    ev->frame = outer;
+    return flow;
+}
+
 /* The text of a body; *ret_flow where it didn't end by itself. */
 static struct template_value *capture(struct eval *ev, const struct node *body, enum flow *ret_flow)
 {
@@ -212,8 +234,7 @@ static enum flow exec_node(struct eval *ev, const struct node *node)
     case NODE_WITH: return exec_with(ev, node);
     case NODE_MACRO: return exec_macro(ev, node);
     case NODE_CALL_BLOCK: return exec_call_block(ev, node);
-    case NODE_SCOPE:
-        return exec_scope(ev, node->u.scope.body, node->u.scope.from_root ? ev->root : ev->frame);
+    case NODE_SCOPE: return exec_scope_node(ev, node);
     case NODE_UNSUPPORTED:
         template_fail(ev, "'%s' is not supported: there is nothing to load from",
                       node->u.name->text);

@@ -227,8 +227,8 @@ static struct template_value *filter_round(struct eval *ev, struct template_valu
     double scaled = template_as_double(self) * scale;
     if (!isfinite(scaled) || scale == 0)
         return template_fail(ev, "round: out of range");
-    return template_check(ev,
-                          template_float(ev->values, (up ? ceil(scaled) : floor(scaled)) / scale));
+    return template_check(
+        ev, template_float(ev->values, ((up ? ceil(scaled) : floor(scaled)) + 0.0) / scale));
 }
 
 static struct template_value *filter_filesizeformat(struct eval *ev, struct template_value *self,
@@ -247,7 +247,7 @@ static struct template_value *filter_filesizeformat(struct eval *ev, struct temp
         return template_check(ev, template_string(ev->values, "1 Byte", 6));
     int n = 0;
     if (bytes < base) {
-        n = snprintf(text, sizeof text, "%.0f Bytes", trunc(bytes));
+        n = snprintf(text, sizeof text, "%.0f Bytes", trunc(bytes) + 0.0);
     } else {
         double unit = base * base;
         size_t i = 0;

@@ -110,7 +110,9 @@ static struct template_value *filter_replace(struct eval *ev, struct template_va
                                        template_str(ev, args->bound[1]), args->bound[2]};
     bool counted = items[2] != NULL && items[2]->kind != VALUE_NONE;
     struct call_args plain = {.items = items, .n = counted ? 3 : 2};
-    return items[0] != NULL && items[1] != NULL ? by_method(ev, self, "replace", &plain) : NULL;
+    return items[0] != NULL && items[1] != NULL
+               ? by_method(ev, template_unmarked(ev, self), "replace", &plain)
+               : NULL;
 }
 
 static struct template_value *filter_format(struct eval *ev, struct template_value *self,
@@ -232,142 +234,6 @@ static struct template_value *filter_wordcount(struct eval *ev, struct template_
     return text != NULL ? template_check(ev, template_int(ev->values, count)) : NULL;
 }
 
-/* ---- wordwrap --------------------------------------------------------------------------------- */
-
-struct wrap {
-    const char *s;
-    size_t n;
-    size_t width;
-    bool break_long;
-    bool break_hyphens;
-    struct template_value *newline;
-    size_t mark;  /* of the line being built */
-    size_t used;  /* its characters */
-    size_t lines; /* begun */
-    bool line_open;
-};
-
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/* End of the chunk at `at`: a run of blanks, or a word, or the part of a word up to a hyphen. */
-static size_t chunk_end(const struct wrap *wrap, size_t at)
-{
-    size_t end = at;
-    if (is_blank(wrap->s[at])) {
-        while (end < wrap->n && is_blank(wrap->s[end]))
-            end++;
-        return end;
-    }
-    while (end < wrap->n && !is_blank(wrap->s[end])) {
-        end++;
-        bool hyphen = wrap->break_hyphens && wrap->s[end - 1] == '-' && end - at >= 3 &&
-                      template_code_is_alpha((unsigned char)wrap->s[end - 2]) && end < wrap->n &&
-                      template_code_is_alpha((unsigned char)wrap->s[end]);
-        if (hyphen)
-            break;
-    }
-    return end;
-}
-
-static bool end_line(struct eval *ev, struct wrap *wrap)
-{
-    if (!wrap->line_open)
-        return true;
-    while (ev->out.len > wrap->mark && is_blank(ev->out.data[ev->out.len - 1]))
-        template_drop(ev, ev->out.len - 1);
-    wrap->line_open = false;
-    wrap->used = 0;
-    return template_step(ev, 1);
-}
-
-static bool put_chunk(struct eval *ev, struct wrap *wrap, const char *s, size_t n)
-{
-    if (!wrap->line_open) {
-        if (wrap->lines++ > 0 && !template_put_str(ev, wrap->newline))
-            return false;
-        wrap->mark = template_mark(ev);
-        wrap->line_open = true;
-    }
-    wrap->used += template_char_count(s, n);
-    return template_put(ev, s, n);
-}
-
-/* A chunk wider than a line, in pieces. */
-static bool put_long_chunk(struct eval *ev, struct wrap *wrap, const char *s, size_t n)
-{
-    while (n > 0) {
-        size_t room = wrap->width > wrap->used ? wrap->width - wrap->used : 1;
-        size_t end = 0;
-        for (size_t k = 0; k < room && end < n; k++)
-            end += template_char_bytes(s + end, n - end);
-        if (!put_chunk(ev, wrap, s, end))
-            return false;
-        s += end;
-        n -= end;
-        if (n > 0 && !end_line(ev, wrap))
-            return false;
-    }
-    return true;
-}
-
-static bool wrap_line(struct eval *ev, struct wrap *wrap)
-{
-    size_t end = 0;
-    size_t first_line = wrap->lines;
-    for (size_t at = 0; at < wrap->n; at = end) {
-        end = chunk_end(wrap, at);
-        size_t chars = template_char_count(wrap->s + at, end - at);
-        if (is_blank(wrap->s[at]) && !wrap->line_open && wrap->lines > first_line)
-            continue;
-        if (wrap->used + chars <= wrap->width) {
-            if (!put_chunk(ev, wrap, wrap->s + at, end - at))
-                return false;
-            continue;
-        }
-        if (chars > wrap->width && wrap->break_long) {
-            if (!put_long_chunk(ev, wrap, wrap->s + at, end - at))
-                return false;
-            continue;
-        }
-        if (!end_line(ev, wrap) ||
-            (!is_blank(wrap->s[at]) && !put_chunk(ev, wrap, wrap->s + at, end - at)))
-            return false;
-    }
-    return end_line(ev, wrap);
-}
-
-static struct template_value *filter_wordwrap(struct eval *ev, struct template_value *self,
-                                              const struct call_args *args)
-{
-    int64_t width = 79;
-    struct wrap wrap = {.break_long = template_arg_truth(args, 1, true),
-                        .break_hyphens = template_arg_truth(args, 3, true)};
-    wrap.newline = template_check(ev, template_string(ev->values, "\n", 1));
-    if (wrap.newline == NULL || !template_arg_int(ev, args, 0, &width))
-        return NULL;
-    if (args->bound[2] != NULL && args->bound[2]->kind != VALUE_NONE &&
-        !template_arg_string(ev, args, 2, &wrap.newline))
-        return NULL;
-    if (self->kind != VALUE_STRING)
-        return template_fail_type(ev, "wordwrap: not a string", self);
-    if (width <= 0)
-        return template_fail(ev, "wordwrap: invalid width");
-    wrap.width = (size_t)width;
-    struct template_value *lines = split_lines(ev, self);
-    size_t mark = template_mark(ev);
-    for (size_t i = 0; lines != NULL && i < lines->u.list.n; i++) {
-        wrap.s = TEXT(lines->u.list.items[i]);
-        wrap.n = BYTES(lines->u.list.items[i]);
-        wrap.lines = 0;
-        if ((i > 0 && !template_put_str(ev, wrap.newline)) || !wrap_line(ev, &wrap))
-            return NULL;
-    }
-    return lines != NULL ? template_take(ev, mark) : NULL;
-}
-
 static const struct builtin rows[] = {
     {"upper", filter_upper, "", 0, false},
     {"lower", filter_lower, "", 0, false},
@@ -383,7 +249,6 @@ static const struct builtin rows[] = {
     {"indent", filter_indent, "width,first,blank", 0, false},
     {"truncate", filter_truncate, "length,killwords,end,leeway", 0, false},
     {"wordcount", filter_wordcount, "", 0, false},
-    {"wordwrap", filter_wordwrap, "width,break_long_words,wrapstring,break_on_hyphens", 0, false},
 };
 
 const struct builtin_table template_filters_text = BUILTIN_TABLE(rows);

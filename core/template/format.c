@@ -188,6 +188,8 @@ bool template_put_formatted(struct eval *ev, const struct format_spec *spec,
             return put_double(ev, spec, template_as_double(value));
         if (spec->type == 0 || spec->type == 'd' || spec->type == 'n')
             return put_big(ev, spec, value);
+        template_fail(ev, "a conversion of an integer beyond 64 bits");
+        return false;
     } else if (template_as_int(value, &i)) {
         if (is_float_type(spec->type))
             return put_double(ev, spec, (double)i);

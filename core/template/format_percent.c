@@ -193,7 +193,7 @@ struct template_value *template_format_percent(struct eval *ev, struct template_
     }
     bool left_over = p.tuple ? p.used < arg->u.list.n
                              : p.used == 0 && arg->kind != VALUE_DICT && arg->kind != VALUE_LIST &&
-                                   arg->kind != VALUE_RANGE;
+                                   arg->kind != VALUE_UNDEFINED && arg->kind != VALUE_RANGE;
     if (left_over && !p.mapped)
         return template_fail(ev, "not all arguments converted during string formatting");
     struct template_value *result = template_take(ev, mark);

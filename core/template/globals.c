@@ -50,6 +50,10 @@ static bool put_pairs(struct eval *ev, struct dict *dict, struct template_value 
                 return false;
         return true;
     }
+    if (source->kind == VALUE_UNDEFINED) { /* its keys are asked for */
+        template_fail_undefined(ev, source);
+        return false;
+    }
     if (!template_iterate(ev, source, &seq))
         return false;
     for (size_t i = 0; i < seq.n; i++) {

@@ -3,6 +3,8 @@
  */
 #include "eval.h"
 
+#include <string.h>
+
 #include "base/banned.h"
 
 /* ---- dict ------------------------------------------------------------------------------------- */
@@ -135,15 +137,55 @@ static struct template_value *list_copy(struct eval *ev, struct template_value *
                                         const struct call_args *args)
 {
     (void)args;
-    if (self->kind == VALUE_LIST)
-        return self;
-    return template_fail(ev, "'%s' object has no attribute 'copy'", template_type_name(self));
+    return template_check(ev, template_list_of(ev->values, self->u.list.items, self->u.list.n));
 }
 
-static const struct builtin list_rows[] = {
+/* The array of items may be another list's too: it is replaced, not written to. */
+static struct template_value *list_pop(struct eval *ev, struct template_value *self,
+                                       const struct call_args *args)
+{
+    int64_t i = -1;
+    size_t n = self->u.list.n;
+    if (!template_arg_int(ev, args, 0, &i))
+        return NULL;
+    if (i < 0)
+        i += (int64_t)n;
+    if (i < 0 || i >= (int64_t)n)
+        return template_fail(ev, "pop from an empty list, or index out of range");
+    struct template_value *item = self->u.list.items[i];
+    if (i == 0) {
+        self->u.list.items++;
+    } else if (i + 1 < (int64_t)n) {
+        struct template_value **items = template_alloc(ev, n - 1, sizeof(void *));
+        if (items == NULL || !template_step(ev, n / 16))
+            return NULL;
+        memcpy(items, self->u.list.items, (size_t)i * sizeof(void *));
+        memcpy(items + i, self->u.list.items + i + 1, (n - (size_t)i - 1) * sizeof(void *));
+        self->u.list.items = items;
+    }
+    self->u.list.n = self->u.list.capacity = n - 1;
+    return item;
+}
+
+static struct template_value *list_clear(struct eval *ev, struct template_value *self,
+                                         const struct call_args *args)
+{
+    (void)args;
+    self->u.list.n = self->u.list.capacity = 0;
+    return template_none(ev->values);
+}
+
+static const struct builtin sequence_rows[] = {
     {"index", list_index, "value,start,stop", 1, false},
     {"count", list_count, "value", 1, false},
+};
+
+const struct builtin_table template_methods_sequence = BUILTIN_TABLE(sequence_rows);
+
+static const struct builtin list_rows[] = {
     {"copy", list_copy, "", 0, false},
+    {"pop", list_pop, "index", 0, false},
+    {"clear", list_clear, "", 0, false},
 };
 
 const struct builtin_table template_methods_list = BUILTIN_TABLE(list_rows);

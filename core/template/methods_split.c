@@ -207,16 +207,18 @@ static struct template_value *partition(struct eval *ev, struct template_value *
         if (!last)
             break;
     }
-    struct template_value *items[3] = {self, ev->values->empty, ev->values->empty};
+    struct template_value *empty =
+        self->safe ? template_markup(ev, ev->values->empty) : ev->values->empty;
+    struct template_value *items[3] = {self, empty, empty};
     if (found == SIZE_MAX && last) {
-        items[0] = ev->values->empty;
+        items[0] = empty;
         items[2] = self;
     } else if (found != SIZE_MAX) {
         items[0] = template_substring(ev, self, 0, found);
-        items[1] = separator;
+        items[1] = self->safe ? template_escape(ev, separator) : separator;
         items[2] = template_substring(ev, self, found + n, BYTES(self));
     }
-    if (items[0] == NULL || items[2] == NULL)
+    if (items[0] == NULL || items[1] == NULL || items[2] == NULL)
         return NULL;
     return template_check(ev, template_tuple(ev->values, items, 3));
 }

@@ -13,14 +13,18 @@
 
 /* ---- case ------------------------------------------------------------------------------------- */
 
-enum casing { CASING_UPPER, CASING_LOWER, CASING_TITLE };
+enum casing { CASING_UPPER, CASING_LOWER, CASING_TITLE, CASING_FOLDED };
 
 static bool put_cased(struct eval *ev, uint32_t code, enum casing casing)
 {
     uint32_t codes[TEMPLATE_CASE_MAX];
-    size_t n = casing == CASING_UPPER   ? template_code_to_upper(code, codes)
-               : casing == CASING_LOWER ? template_code_to_lower(code, codes)
-                                        : template_code_to_title(code, codes);
+    size_t n = 0;
+    switch (casing) {
+    case CASING_UPPER: n = template_code_to_upper(code, codes); break;
+    case CASING_LOWER: n = template_code_to_lower(code, codes); break;
+    case CASING_TITLE: n = template_code_to_title(code, codes); break;
+    case CASING_FOLDED: n = template_code_to_folded(code, codes); break;
+    }
     for (size_t i = 0; i < n; i++)
         if (!template_put_code(ev, codes[i]))
             return false;
@@ -77,6 +81,13 @@ static struct template_value *str_lower(struct eval *ev, struct template_value *
     return map_case(ev, self, CASING_LOWER, CASING_LOWER);
 }
 
+static struct template_value *str_casefold(struct eval *ev, struct template_value *self,
+                                           const struct call_args *args)
+{
+    (void)args;
+    return map_case(ev, self, CASING_FOLDED, CASING_FOLDED);
+}
+
 static struct template_value *str_capitalize(struct eval *ev, struct template_value *self,
                                              const struct call_args *args)
 {
@@ -112,95 +123,6 @@ static struct template_value *str_swapcase(struct eval *ev, struct template_valu
             return NULL;
     }
     return template_step(ev, BYTES(self) / 8) ? template_take(ev, mark) : NULL;
-}
-
-/* ---- classes ---------------------------------------------------------------------------------- */
-
-static bool is_alnum(uint32_t code)
-{
-    return template_code_is_alpha(code) || template_code_is_numeric(code) ||
-           template_code_is_digit(code);
-}
-
-static bool is_ascii(uint32_t code)
-{
-    return code < 0x80;
-}
-
-/* All characters are of the class; empty_is where there is none. */
-static struct template_value *all_of(struct eval *ev, const struct template_value *self,
-                                     bool (*is)(uint32_t), bool empty_is)
-{
-    size_t bytes = 0;
-    bool all = BYTES(self) > 0 || empty_is;
-    for (size_t at = 0; at < BYTES(self) && all; at += bytes)
-        all = is(template_char_code(TEXT(self) + at, BYTES(self) - at, &bytes));
-    return template_step(ev, BYTES(self) / 8) ? template_bool(ev->values, all) : NULL;
-}
-
-#define CLASS_METHOD(name, is, empty_is)                                                           \
-    static struct template_value *name(struct eval *ev, struct template_value *self,               \
-                                       const struct call_args *args)                               \
-    {                                                                                              \
-        (void)args;                                                                                \
-        return all_of(ev, self, is, empty_is);                                                     \
-    }
-
-CLASS_METHOD(str_isalpha, template_code_is_alpha, false)
-CLASS_METHOD(str_isdigit, template_code_is_digit, false)
-CLASS_METHOD(str_isdecimal, template_code_is_decimal, false)
-CLASS_METHOD(str_isnumeric, template_code_is_numeric, false)
-CLASS_METHOD(str_isalnum, is_alnum, false)
-CLASS_METHOD(str_isspace, template_code_is_space, false)
-CLASS_METHOD(str_isascii, is_ascii, true)
-CLASS_METHOD(str_isprintable, template_code_is_printable, true)
-
-/* Has cased characters, and none of the other case. */
-static struct template_value *one_case(struct eval *ev, const struct template_value *self,
-                                       bool upper)
-{
-    size_t bytes = 0;
-    bool cased = false;
-    for (size_t at = 0; at < BYTES(self); at += bytes) {
-        uint32_t code = template_char_code(TEXT(self) + at, BYTES(self) - at, &bytes);
-        bool fits = upper ? template_code_is_upper(code) : template_code_is_lower(code);
-        if (!fits && template_code_is_cased(code))
-            return template_bool(ev->values, false);
-        cased = cased || fits;
-    }
-    return template_step(ev, BYTES(self) / 8) ? template_bool(ev->values, cased) : NULL;
-}
-
-static struct template_value *str_isupper(struct eval *ev, struct template_value *self,
-                                          const struct call_args *args)
-{
-    (void)args;
-    return one_case(ev, self, true);
-}
-
-static struct template_value *str_islower(struct eval *ev, struct template_value *self,
-                                          const struct call_args *args)
-{
-    (void)args;
-    return one_case(ev, self, false);
-}
-
-static struct template_value *str_istitle(struct eval *ev, struct template_value *self,
-                                          const struct call_args *args)
-{
-    (void)args;
-    size_t bytes = 0;
-    bool in_word = false;
-    bool cased = false;
-    for (size_t at = 0; at < BYTES(self); at += bytes) {
-        uint32_t code = template_char_code(TEXT(self) + at, BYTES(self) - at, &bytes);
-        bool upper = template_code_is_cased(code) && !template_code_is_lower(code);
-        if (upper ? in_word : template_code_is_lower(code) && !in_word)
-            return template_bool(ev->values, false);
-        in_word = template_code_is_cased(code);
-        cased = cased || in_word;
-    }
-    return template_bool(ev->values, cased);
 }
 
 /* ---- stripping and padding -------------------------------------------------------------------- */
@@ -586,21 +508,10 @@ static struct template_value *str_replace(struct eval *ev, struct template_value
 static const struct builtin rows[] = {
     {"upper", str_upper, "", 0, true},
     {"lower", str_lower, "", 0, true},
-    {"casefold", str_lower, "", 0, true},
+    {"casefold", str_casefold, "", 0, true},
     {"capitalize", str_capitalize, "", 0, true},
     {"title", str_title, "", 0, true},
     {"swapcase", str_swapcase, "", 0, true},
-    {"isalpha", str_isalpha, "", 0, false},
-    {"isdigit", str_isdigit, "", 0, false},
-    {"isdecimal", str_isdecimal, "", 0, false},
-    {"isnumeric", str_isnumeric, "", 0, false},
-    {"isalnum", str_isalnum, "", 0, false},
-    {"isspace", str_isspace, "", 0, false},
-    {"isascii", str_isascii, "", 0, false},
-    {"isprintable", str_isprintable, "", 0, false},
-    {"isupper", str_isupper, "", 0, false},
-    {"islower", str_islower, "", 0, false},
-    {"istitle", str_istitle, "", 0, false},
     {"strip", str_strip, "chars", 0, true},
     {"lstrip", str_lstrip, "chars", 0, true},
     {"rstrip", str_rstrip, "chars", 0, true},

@@ -71,6 +71,18 @@ static struct node *parse_set_target(struct parser *p)
 
 /* ---- statements ------------------------------------------------------------------------------- */
 
+static struct node *parse_set_block(struct parser *p, struct node *node)
+{
+    bool soft = template_parse_soften(p, false);
+    node->kind = NODE_SET_BLOCK;
+    if (p->token->kind == TOKEN_PIPE &&
+        (node->u.set.filter = template_parse_filters(p, NULL, false)) == NULL)
+        return NULL;
+    bool ok = parse_body_to(p, "endset", &node->u.set.body);
+    p->soft = soft;
+    return ok ? node : NULL;
+}
+
 static struct node *parse_set(struct parser *p, int line)
 {
     static const struct tuple_rules any = {0};
@@ -81,11 +93,7 @@ static struct node *parse_set(struct parser *p, int line)
         node->u.set.value = template_parse_tuple(p, &any);
         return node->u.set.value != NULL ? node : NULL;
     }
-    node->kind = NODE_SET_BLOCK;
-    if (p->token->kind == TOKEN_PIPE &&
-        (node->u.set.filter = template_parse_filters(p, NULL, false)) == NULL)
-        return NULL;
-    return parse_body_to(p, "endset", &node->u.set.body) ? node : NULL;
+    return parse_set_block(p, node);
 }
 
 static bool parse_loop_body(struct parser *p, struct node *node)
@@ -116,15 +124,17 @@ static struct node *parse_for(struct parser *p, int line)
         return template_parse_fail(p, p->token->line, "expected 'in' in a for statement");
     if ((node->u.loop.iter = template_parse_tuple(p, &iter_rules)) == NULL)
         return NULL;
+    bool soft = template_parse_soften(p, false);
     if (template_skip_name(p, "if") && (node->u.loop.test = template_parse_expression(p)) == NULL)
         return NULL;
     node->u.loop.recursive = template_skip_name(p, "recursive");
     bool ok = parse_loop_body(p, node);
     p->fors--;
+    p->soft = soft;
     return ok ? node : NULL;
 }
 
-static struct node *parse_if(struct parser *p, int line)
+static struct node *parse_if_parts(struct parser *p, int line)
 {
     static const struct tuple_rules test_rules = {.no_condition = true};
     static const char *const ends[END_NAMES_MAX] = {"elif", "else", "endif"};
@@ -148,6 +158,14 @@ static struct node *parse_if(struct parser *p, int line)
     }
 }
 
+static struct node *parse_if(struct parser *p, int line)
+{
+    bool soft = template_parse_soften(p, true);
+    struct node *node = parse_if_parts(p, line);
+    p->soft = soft;
+    return node;
+}
+
 static struct node *parse_with(struct parser *p, int line)
 {
     struct node *node = template_node_new(p, NODE_WITH, line);
@@ -169,7 +187,10 @@ static struct node *parse_with(struct parser *p, int line)
         target = &(*target)->next;
         value = &(*value)->next;
     }
-    return parse_body_to(p, "endwith", &node->u.with.body) ? node : NULL;
+    bool soft = template_parse_soften(p, false);
+    bool ok = parse_body_to(p, "endwith", &node->u.with.body);
+    p->soft = soft;
+    return ok ? node : NULL;
 }
 
 static bool parse_signature(struct parser *p, struct signature *signature)
@@ -205,16 +226,19 @@ static bool parse_signature(struct parser *p, struct signature *signature)
     return template_expect(p, TOKEN_RPAREN);
 }
 
-/* The body of a macro or call block: notes which special names it reads. */
-static bool parse_macro_body(struct parser *p, struct node *node, const char *end)
+/* The body of a macro, call block or generation: notes which special names it reads. */
+static bool parse_macro_body(struct parser *p, struct signature *signature, const char *end,
+                             struct node **ret)
 {
-    struct macro_scope scope = {.signature = &node->u.macro.signature, .outer = p->macros};
+    struct macro_scope scope = {.signature = signature, .outer = p->macros};
     unsigned loops = p->loops;
+    bool soft = template_parse_soften(p, false);
     p->macros = &scope;
     p->loops = 0; /* a break can't leave a macro */
-    bool ok = parse_body_to(p, end, &node->u.macro.body);
+    bool ok = parse_body_to(p, end, ret);
     p->macros = scope.outer;
     p->loops = loops;
+    p->soft = soft;
     return ok;
 }
 
@@ -224,7 +248,8 @@ static struct node *parse_macro(struct parser *p, int line)
     if (node == NULL || (node->u.macro.name = template_parse_name(p)) == NULL ||
         !parse_signature(p, &node->u.macro.signature))
         return NULL;
-    return parse_macro_body(p, node, "endmacro") ? node : NULL;
+    return parse_macro_body(p, &node->u.macro.signature, "endmacro", &node->u.macro.body) ? node
+                                                                                          : NULL;
 }
 
 static struct node *parse_call_block(struct parser *p, int line)
@@ -239,7 +264,8 @@ static struct node *parse_call_block(struct parser *p, int line)
         return NULL;
     if (node->u.macro.call->kind != NODE_CALL)
         return template_parse_fail(p, line, "expected a call in a call block");
-    return parse_macro_body(p, node, "endcall") ? node : NULL;
+    return parse_macro_body(p, &node->u.macro.signature, "endcall", &node->u.macro.body) ? node
+                                                                                         : NULL;
 }
 
 static struct node *parse_filter_block(struct parser *p, int line)
@@ -289,7 +315,10 @@ static struct node *parse_continue(struct parser *p, int line)
 static struct node *parse_generation(struct parser *p, int line)
 {
     struct node *node = template_node_new(p, NODE_SCOPE, line);
-    return node != NULL && parse_body_to(p, "endgeneration", &node->u.scope.body) ? node : NULL;
+    return node != NULL && parse_macro_body(p, &node->u.scope.signature, "endgeneration",
+                                            &node->u.scope.body)
+               ? node
+               : NULL;
 }
 
 static struct node *parse_block(struct parser *p, int line)
@@ -323,26 +352,27 @@ static struct node *parse_autoescape(struct parser *p, int line)
 struct statement_row {
     const char *tag;
     statement_fn parse; /* NULL: parses, and fails when reached */
+    bool hard;          /* all of it has variables of its own: see template_parse_soften */
 };
 
 static const struct statement_row statements[] = {
-    {"for", parse_for},
-    {"if", parse_if},
-    {"set", parse_set},
-    {"macro", parse_macro},
-    {"call", parse_call_block},
-    {"filter", parse_filter_block},
-    {"with", parse_with},
-    {"break", parse_break},
-    {"continue", parse_continue},
-    {"generation", parse_generation},
-    {"print", parse_print},
-    {"block", parse_block},
-    {"autoescape", parse_autoescape},
-    {"include", NULL},
-    {"import", NULL},
-    {"from", NULL},
-    {"extends", NULL},
+    {"for", parse_for, false},
+    {"if", parse_if, false},
+    {"set", parse_set, false},
+    {"macro", parse_macro, true},
+    {"call", parse_call_block, false},
+    {"filter", parse_filter_block, true},
+    {"with", parse_with, false},
+    {"break", parse_break, false},
+    {"continue", parse_continue, false},
+    {"generation", parse_generation, false},
+    {"print", parse_print, false},
+    {"block", parse_block, true},
+    {"autoescape", parse_autoescape, true},
+    {"include", NULL, false},
+    {"import", NULL, false},
+    {"from", NULL, false},
+    {"extends", NULL, false},
 };
 
 static struct node *parse_unsupported(struct parser *p, const struct token *tag)
@@ -369,8 +399,10 @@ static struct node *parse_statement(struct parser *p)
     for (size_t i = 0; i < PL_ARRAY_LEN(statements); i++) {
         if (!template_skip_name(p, statements[i].tag))
             continue;
+        bool soft = template_parse_soften(p, p->soft && !statements[i].hard);
         struct node *node = statements[i].parse != NULL ? statements[i].parse(p, tag->line)
                                                         : parse_unsupported(p, tag);
+        p->soft = soft;
         return node != NULL && template_expect(p, TOKEN_BLOCK_END) ? node : NULL;
     }
     return template_parse_fail(p, tag->line, "unknown tag '%s'",
@@ -449,5 +481,14 @@ static bool parse_body(struct parser *p, const char *const ends[END_NAMES_MAX], 
 
 bool template_parse_template(struct parser *p, struct node **ret)
 {
-    return parse_list(p, NULL, ret);
+    if (!parse_list(p, NULL, ret))
+        return false;
+    const struct node *unknown = p->unknown;
+    while (unknown != NULL && unknown->u.call.unknown != NULL)
+        unknown = unknown->u.call.unknown; /* the first of the source */
+    if (unknown != NULL)
+        template_parse_fail(p, unknown->line, "no %s named '%s'",
+                            unknown->kind == NODE_FILTER ? "filter" : "test",
+                            unknown->u.call.name->text);
+    return unknown == NULL;
 }

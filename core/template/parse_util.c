@@ -32,6 +32,21 @@ void *template_parse_nomem(struct parser *p)
     return NULL;
 }
 
+bool template_parse_soften(struct parser *p, bool soft)
+{
+    bool before = p->soft;
+    p->soft = soft;
+    return before;
+}
+
+void template_parse_note_unknown(struct parser *p, struct node *node)
+{
+    if (p->soft)
+        return;
+    node->u.call.unknown = p->unknown;
+    p->unknown = node;
+}
+
 bool template_parse_enter(struct parser *p)
 {
     if (p->status != PL_OK)

@@ -201,6 +201,7 @@ struct node {
             const struct name *name;       /* FILTER, TEST */
             const struct builtin *builtin; /* FILTER, TEST; NULL: unknown, fails when reached */
             struct argument *arguments;
+            const struct node *unknown; /* the next in the parser's chain */
         } call;
         struct {
             struct node *target;
@@ -233,6 +234,7 @@ struct node {
         } macro;
         struct {
             struct node *body;
+            struct signature signature; /* which of varargs and kwargs a generation reads: empty */
             bool from_root; /* sees the names of the top level only: an unscoped block */
         } scope;
     } u;
@@ -265,6 +267,8 @@ struct parser {
     unsigned loops;             /* for statements around, in this macro */
     unsigned fors;              /* for statements around, in all */
     struct macro_scope *macros; /* macros and call blocks around */
+    bool soft;                  /* see template_parse_soften */
+    const struct node *unknown; /* the last of a chain of filters and tests that don't exist */
     enum pl_status status;
     struct pl_error *err;
 };
@@ -279,7 +283,12 @@ struct tuple_rules {
 
 struct node *template_parse_tuple(struct parser *p, const struct tuple_rules *rules);
 struct node *template_parse_expression(struct parser *p);
-struct node *template_parse_or(struct parser *p); /* an expression without inline if */
+struct node *template_parse_primary(struct parser *p);
+struct node *template_parse_unary(struct parser *p, bool with_filters);
+struct node *template_parse_const(struct parser *p, int line, struct template_value *value);
+struct node *template_parse_binary(struct parser *p, enum node_kind kind, enum op_kind op, int line,
+                                   struct node *left); /* its right is the caller's to set */
+struct node *template_parse_or(struct parser *p);      /* an expression without inline if */
 /* `| name(args) ...`; operand may be NULL; with `bare` the first filter has no bar. */
 struct node *template_parse_filters(struct parser *p, struct node *operand, bool bare);
 
@@ -299,6 +308,12 @@ bool template_skip_name(struct parser *p, const char *text);
 bool template_skip(struct parser *p, enum token_kind kind);
 bool template_expect(struct parser *p, enum token_kind kind);
 const char *template_token_text(const struct token *token, char *ret, size_t ret_n);
+
+/* Jinja refuses a filter or test that doesn't exist when it compiles, but inside an if statement or an
+ * inline if ("soft"), as far as no block with variables of its own begins: there it fails when reached.
+ * Sets soft and returns what it was. */
+bool template_parse_soften(struct parser *p, bool soft);
+void template_parse_note_unknown(struct parser *p, struct node *node);
 bool template_parse_enter(struct parser *p);
 void template_parse_leave(struct parser *p);
 

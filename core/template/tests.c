@@ -153,6 +153,9 @@ static struct template_value *test_filter(struct eval *ev, struct template_value
                                           const struct call_args *args)
 {
     (void)args;
+    uint64_t hash = 0; /* it is looked up in a dict */
+    if (!template_hash(ev, self, &hash))
+        return NULL;
     return template_bool(
         ev->values, self->kind == VALUE_STRING &&
                         template_filter_find(self->u.string.text, self->u.string.bytes) != NULL);
@@ -162,6 +165,9 @@ static struct template_value *test_test(struct eval *ev, struct template_value *
                                         const struct call_args *args)
 {
     (void)args;
+    uint64_t hash = 0;
+    if (!template_hash(ev, self, &hash))
+        return NULL;
     return template_bool(ev->values,
                          self->kind == VALUE_STRING &&
                              template_test_find(self->u.string.text, self->u.string.bytes) != NULL);

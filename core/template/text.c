@@ -228,7 +228,7 @@ static bool put_macro(struct eval *ev, const struct template_value *macro)
 {
     const struct node *node = macro->u.macro.node;
     if (node->kind == NODE_CALL_BLOCK)
-        return template_put_text(ev, "<Macro 'caller'>");
+        return template_put_text(ev, "<Macro anonymous>");
     return template_put_text(ev, "<Macro '") && template_put_text(ev, node->u.macro.name->text) &&
            template_put_text(ev, "'>");
 }
@@ -326,6 +326,19 @@ struct template_value *template_markup(struct eval *ev, struct template_value *s
         return NULL;
     *copy = *string;
     copy->safe = true;
+    return copy;
+}
+
+struct template_value *template_unmarked(struct eval *ev, struct template_value *value)
+{
+    struct template_value *string = template_str(ev, value);
+    if (string == NULL || !string->safe)
+        return string;
+    struct template_value *copy = template_check(ev, template_value_new(ev->values, VALUE_STRING));
+    if (copy == NULL)
+        return NULL;
+    *copy = *string;
+    copy->safe = false;
     return copy;
 }
 

@@ -145,6 +145,21 @@ static uint32_t simple_lower(uint32_t code)
     return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
 }
 
+size_t template_code_to_folded(uint32_t code, uint32_t ret[TEMPLATE_CASE_MAX])
+{
+    utf8proc_int32_t folded[TEMPLATE_CASE_MAX];
+    int boundary = 0;
+    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)code, folded, TEMPLATE_CASE_MAX,
+                                                 UTF8PROC_CASEFOLD, &boundary);
+    if (n < 1 || n > TEMPLATE_CASE_MAX) {
+        ret[0] = code;
+        return 1;
+    }
+    for (utf8proc_ssize_t i = 0; i < n; i++)
+        ret[i] = (uint32_t)folded[i];
+    return (size_t)n;
+}
+
 #else
 
 bool template_code_is_printable(uint32_t code)
@@ -198,6 +213,11 @@ static uint32_t simple_title(uint32_t code)
 static uint32_t simple_lower(uint32_t code)
 {
     return code - 'A' < 26u ? code + 32 : code;
+}
+
+size_t template_code_to_folded(uint32_t code, uint32_t ret[TEMPLATE_CASE_MAX])
+{
+    return template_code_to_lower(code, ret);
 }
 
 #endif

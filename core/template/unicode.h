@@ -44,6 +44,7 @@ unsigned template_code_decimal(uint32_t code);
 /* Full mappings; each returns how many code points it wrote. */
 size_t template_code_to_upper(uint32_t code, uint32_t ret[TEMPLATE_CASE_MAX]);
 size_t template_code_to_title(uint32_t code, uint32_t ret[TEMPLATE_CASE_MAX]);
+size_t template_code_to_folded(uint32_t code, uint32_t ret[TEMPLATE_CASE_MAX]); /* str.casefold */
 size_t template_code_to_lower(uint32_t code, uint32_t ret[TEMPLATE_CASE_MAX]);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * template/value.h - Python-like values in an arena.
  *
- * A value never changes once it is built, but for three that templates may change: the names of a
- * namespace, and the positions of a cycler, joiner, generator or loop. Strings are UTF-8 and know how
+ * A value never changes once it is built, but for what templates may change: the names of a namespace,
+ * the items that a list has left (pop, clear), and the positions of a cycler, joiner, generator or loop. Strings are UTF-8 and know how
  * many characters they have; a dict keeps insertion order:
  *
  *     struct dict -> entries [0][1][2]...   (key, item, hash), in order of insertion

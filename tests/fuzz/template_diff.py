@@ -161,9 +161,9 @@ def oracle(source, variables):
 
 def passed_over(want, status, got):
     """What is not comparable: addresses, and bounds of ours (documented in docs/internals/template.md)."""
-    if want is not None and re.search(r" object at 0x|<built-in|<bound|<function|<class|of dict object|&lt;(built|bound|function|class)|at 0x[0-9a-f]{6}", want):
+    if want is not None and re.search(r" object at 0x|<built-in|<bound|<function|<class|of dict object|&lt;(built|bound|function|class)|at 0x[0-9a-f]{6}", want, re.I):
         return True
-    return status != 0 and got is not None and re.search(r"64 bits|too much|too deep|too many|complex|can't be sliced", got) is not None
+    return status != 0 and re.search(r"64 bits|too much|too deep|too many|complex|can't be sliced|a slice bound is not", got) is not None
 
 
 def main():
