@@ -6,10 +6,13 @@ if(NOT TARGET pl_cpu_linear)
     # linear_body.h hands 64-byte vectors to inlined functions; GCC notes that their ABI once changed.
     set_source_files_properties("${dir}/linear_scalar.c" PROPERTIES COMPILE_OPTIONS -Wno-psabi)
     set(sources linear_pack.c linear_run.c linear_scalar.c
-        pack_plain.c pack_q8_0.c pack_q4_0.c pack_q4_k.c pack_q6_k.c)
+        pack_plain.c pack_q8_0.c pack_q4_0.c pack_q4_1.c pack_q5.c pack_iq4.c pack_mxfp4.c
+        pack_q2_k.c pack_q3_k.c pack_q4_k.c pack_q5_k.c pack_q6_k.c)
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-        set(avx2 linear_avx2.c linear_avx2_float.c linear_avx2_q32.c linear_avx2_k.c)
-        set(avx512 linear_avx512.c linear_avx512_float.c linear_avx512_q32.c linear_avx512_k.c)
+        set(avx2 linear_avx2.c linear_avx2_float.c linear_avx2_q32.c linear_avx2_k.c
+            linear_avx2_pairs.c)
+        set(avx512 linear_avx512.c linear_avx512_float.c linear_avx512_q32.c linear_avx512_k.c
+            linear_avx512_pairs.c)
         set(avx512_bf16 linear_avx512_bf16.c)
         set(flags_avx2 -mavx2 -mfma -mf16c)
         set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)

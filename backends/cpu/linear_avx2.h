@@ -17,8 +17,27 @@
 
 #define LINEAR_AVX2_ROWS 4
 
-linear_tile_fn linear_avx2_f32, linear_avx2_f16, linear_avx2_bf16;
-linear_tile_fn linear_avx2_q8_0, linear_avx2_q4_0, linear_avx2_q4_k, linear_avx2_q6_k;
+#define LINEAR_AVX2_LIST(X)                                                                        \
+    X(F32, f32, LINEAR_ACT_F32)                                                                    \
+    X(F16, f16, LINEAR_ACT_F32)                                                                    \
+    X(BF16, bf16, LINEAR_ACT_F32)                                                                  \
+    X(Q8_0, q8_0, LINEAR_ACT_Q8_32)                                                                \
+    X(Q4_0, q4_0, LINEAR_ACT_Q8_32)                                                                \
+    X(Q4_1, q4_1, LINEAR_ACT_Q8_32)                                                                \
+    X(Q5_0, q5_0, LINEAR_ACT_Q8_32)                                                                \
+    X(Q5_1, q5_1, LINEAR_ACT_Q8_32)                                                                \
+    X(IQ4_NL, iq4_nl, LINEAR_ACT_Q8_32)                                                            \
+    X(MXFP4, mxfp4, LINEAR_ACT_Q8_32)                                                              \
+    X(Q2_K, q2_k, LINEAR_ACT_Q8_256)                                                               \
+    X(Q3_K, q3_k, LINEAR_ACT_Q8_256)                                                               \
+    X(IQ4_XS, iq4_xs, LINEAR_ACT_Q8_256)                                                           \
+    X(Q4_K, q4_k, LINEAR_ACT_Q8_256)                                                               \
+    X(Q5_K, q5_k, LINEAR_ACT_Q8_256)                                                               \
+    X(Q6_K, q6_k, LINEAR_ACT_Q8_256)
+
+#define LINEAR_X(dtype, name, act) linear_tile_fn linear_avx2_##name;
+LINEAR_AVX2_LIST(LINEAR_X)
+#undef LINEAR_X
 
 LINEAR_INLINE __m256i load_lanes(const uint8_t *p)
 {
@@ -55,6 +74,31 @@ LINEAR_INLINE void prefetch_ahead(const uint8_t *p)
     _mm_prefetch((const char *)((uintptr_t)p + 4096), _MM_HINT_T0);
 }
 
+LINEAR_INLINE __m256i low_nibbles(__m256i v)
+{
+    return _mm256_and_si256(v, _mm256_set1_epi8(15));
+}
+
+LINEAR_INLINE __m256i high_nibbles(__m256i v)
+{
+    return _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15));
+}
+
+/* The bits of step s of a plane line (pack_bits.h) at bit `at` of each byte, beside w. */
+LINEAR_INLINE __m256i with_plane(__m256i w, __m256i plane, const size_t s, const size_t at)
+{
+    plane =
+        s <= at ? _mm256_slli_epi16(plane, (int)(at - s)) : _mm256_srli_epi16(plane, (int)(s - at));
+    return _mm256_or_si256(w, _mm256_and_si256(plane, _mm256_set1_epi8((char)(1 << at))));
+}
+
+/* Values of a table of 16 by nibbles, `offset` too large. */
+LINEAR_INLINE __m256i from_codebook(__m256i nibbles, const int8_t *book, const int offset)
+{
+    __m128i table = _mm_add_epi8(load_16((const uint8_t *)book), _mm_set1_epi8((char)offset));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), nibbles);
+}
+
 /* sum += the four products of each lane; w is unsigned and below 64. */
 LINEAR_INLINE __m256i dot_u6(__m256i sum, __m256i w, __m256i x)
 {
@@ -67,6 +111,21 @@ LINEAR_INLINE __m256i dot_s8(__m256i sum, __m256i w, __m256i x)
 {
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+/* acc = fma(+-total, d * dx, acc) */
+LINEAR_INLINE void add_float(__m256 acc[LINEAR_AVX2_ROWS], const __m256i *total, const uint8_t *d,
+                             const uint8_t *dx, size_t x_bytes, const bool negative,
+                             const size_t n_rows)
+{
+    __m256 dw = load_half(d);
+    LINEAR_UNROLL
+    for (size_t r = 0; r < n_rows; r++) {
+        __m256 scale = _mm256_mul_ps(dw, splat_float(dx + r * x_bytes));
+        __m256 whole = _mm256_cvtepi32_ps(total[r]);
+        acc[r] = negative ? _mm256_fnmadd_ps(whole, scale, acc[r])
+                          : _mm256_fmadd_ps(whole, scale, acc[r]);
+    }
 }
 
 /* `name` from body(out, tile, half, R, arg): each panel and half in turn. */

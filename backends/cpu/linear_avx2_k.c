@@ -1,24 +1,33 @@
 /*
- * linear_avx2_k.c - AVX2 tiles for types with blocks of 256 and whole-number scales inside: Q4_K, Q6_K.
+ * linear_avx2_k.c - AVX2 tiles for types with blocks of 256 and a byte per scale: Q4_K, Q5_K, Q6_K.
  */
 #include "linear_avx2.h"
 
-enum { Q4_DMIN = 32, Q4_SCALES = 64, Q4_MINS = 192, Q4_QUANTS = 320, Q4_CHUNK = 2368 };
+enum kind { KIND_Q4_K, KIND_Q5_K, KIND_Q6_K };
+
+enum {
+    Q4_DMIN = 32,
+    Q4_SCALES = 64,
+    Q4_MINS = 192,
+    Q4_QUANTS = 320,
+    Q4_GROUP = 512,
+    Q5_GROUP = 640
+};
+enum { Q4_CHUNK = Q4_QUANTS + 4 * Q4_GROUP, Q5_CHUNK = Q4_QUANTS + 4 * Q5_GROUP };
 enum { Q6_SCALES = 64, Q6_QUANTS = 320, Q6_RUN = 192, Q6_CHUNK = 3392 };
 
-/* 64 columns: 32 of low nibbles with one scale, 32 of high ones with the next. */
-LINEAR_INLINE void add_pair_q4(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *q,
+/* 64 columns: 32 of low nibbles with one scale, 32 of high ones with the next; of Q5_K, after a plane
+ * line of each. */
+LINEAR_INLINE void add_pair_q4(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *group,
                                const uint8_t *scales, const uint8_t *x, size_t x_bytes,
-                               const size_t n_rows)
+                               const size_t n_rows, const bool q5)
 {
-    const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
-    __m256i scale[2] = {
-        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)scales)),
-        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(scales + 16))),
-    };
+    const __m256i one = _mm256_set1_epi16(1);
+    const uint8_t *q = group + (q5 ? 128 : 0);
     LINEAR_UNROLL
     for (size_t high = 0; high < 2; high++) {
         __m256i sum[LINEAR_AVX2_ROWS];
+        __m256i plane = q5 ? load_lanes(group + 64 * high) : _mm256_setzero_si256();
         LINEAR_UNROLL
         for (size_t r = 0; r < n_rows; r++)
             sum[r] = _mm256_setzero_si256();
@@ -29,20 +38,26 @@ LINEAR_INLINE void add_pair_q4(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *q
                 prefetch_ahead(q + 64 * g);
                 prefetch_ahead(q + 64 * g + 64);
             }
-            v = _mm256_and_si256(high ? _mm256_srli_epi16(v, 4) : v, mask);
-            w = _mm256_and_si256(high ? _mm256_srli_epi16(w, 4) : w, mask);
+            v = high ? high_nibbles(v) : low_nibbles(v);
+            w = high ? high_nibbles(w) : low_nibbles(w);
+            if (q5) {
+                v = with_plane(v, plane, g, 4);
+                w = with_plane(w, plane, g + 1, 4);
+            }
             LINEAR_UNROLL
             for (size_t r = 0; r < n_rows; r++) {
                 const uint8_t *word = x + r * x_bytes + 32 * high + 4 * g;
-                /* |sum of 4 products| <= 4 * 15 * 127: fits 16 bits */
+                /* |sum of 4 products| <= 4 * 31 * 127: fits 16 bits */
                 __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(v, splat_word(word)),
                                                  _mm256_maddubs_epi16(w, splat_word(word + 4)));
                 sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(pairs, one));
             }
         }
+        __m256i scale = _mm256_cvtepu8_epi32(
+            _mm_loadl_epi64((const __m128i *)(const void *)(scales + 16 * high)));
         LINEAR_UNROLL
         for (size_t r = 0; r < n_rows; r++)
-            total[r] = _mm256_add_epi32(total[r], _mm256_mullo_epi32(sum[r], scale[high]));
+            total[r] = _mm256_add_epi32(total[r], _mm256_mullo_epi32(sum[r], scale));
     }
 }
 
@@ -88,31 +103,19 @@ LINEAR_INLINE void add_run_q6(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *ru
     }
 }
 
-/* acc = fma(+-total, d * dx, acc) */
-LINEAR_INLINE void add_float(__m256 acc[LINEAR_AVX2_ROWS], const __m256i *total, const uint8_t *d,
-                             const uint8_t *dx, size_t x_bytes, const bool negative,
-                             const size_t n_rows)
-{
-    __m256 dw = load_half(d);
-    LINEAR_UNROLL
-    for (size_t r = 0; r < n_rows; r++) {
-        __m256 scale = _mm256_mul_ps(dw, splat_float(dx + r * x_bytes));
-        __m256 whole = _mm256_cvtepi32_ps(total[r]);
-        acc[r] = negative ? _mm256_fnmadd_ps(whole, scale, acc[r])
-                          : _mm256_fmadd_ps(whole, scale, acc[r]);
-    }
-}
-
 LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const size_t half,
-                          const size_t n_rows, const bool q6)
+                          const size_t n_rows, const enum kind kind)
 {
     const struct linear_q8_256 at = linear_q8_256_of(t->cols);
+    const bool q5 = kind == KIND_Q5_K, q6 = kind == KIND_Q6_K;
+    const size_t group = q5 ? Q5_GROUP : Q4_GROUP;
+    const size_t chunk_bytes = q6 ? Q6_CHUNK : q5 ? Q5_CHUNK : Q4_CHUNK;
     __m256 acc[LINEAR_AVX2_ROWS];
     LINEAR_UNROLL
     for (size_t r = 0; r < n_rows; r++)
         acc[r] = _mm256_setzero_ps();
     const uint8_t *chunk = t->w;
-    for (size_t b = 0; b < t->cols / 256; b++, chunk += q6 ? Q6_CHUNK : Q4_CHUNK) {
+    for (size_t b = 0; b < t->cols / 256; b++, chunk += chunk_bytes) {
         const uint8_t *x = t->x + 256 * b, *dx = t->x + at.d + 4 * b;
         __m256i total[LINEAR_AVX2_ROWS], imin[LINEAR_AVX2_ROWS];
         LINEAR_UNROLL
@@ -127,8 +130,8 @@ LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const size_t 
             continue;
         }
         for (size_t j = 0; j < 4; j++)
-            add_pair_q4(total, chunk + Q4_QUANTS + 512 * j + 32 * half,
-                        chunk + Q4_SCALES + 32 * j + 8 * half, x + 64 * j, t->x_bytes, n_rows);
+            add_pair_q4(total, chunk + Q4_QUANTS + group * j + 32 * half,
+                        chunk + Q4_SCALES + 32 * j + 8 * half, x + 64 * j, t->x_bytes, n_rows, q5);
         add_mins_q4(imin, chunk + Q4_MINS + 16 * half, t->x + at.sum32 + 16 * b, t->x_bytes,
                     n_rows);
         add_float(acc, total, chunk + 16 * half, dx, t->x_bytes, false, n_rows);
@@ -139,5 +142,6 @@ LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const size_t 
         _mm256_storeu_ps(out + r * LINEAR_TILE_COLS, acc[r]);
 }
 
-TILES_4(linear_avx2_q4_k, tile_k, false)
-TILES_4(linear_avx2_q6_k, tile_k, true)
+TILES_4(linear_avx2_q4_k, tile_k, KIND_Q4_K)
+TILES_4(linear_avx2_q5_k, tile_k, KIND_Q5_K)
+TILES_4(linear_avx2_q6_k, tile_k, KIND_Q6_K)

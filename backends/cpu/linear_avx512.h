@@ -17,7 +17,16 @@
     X(F16, f16, LINEAR_ACT_F32, 12, 2)                                                             \
     X(Q8_0, q8_0, LINEAR_ACT_Q8_32, 6, 1)                                                          \
     X(Q4_0, q4_0, LINEAR_ACT_Q8_32, 6, 1)                                                          \
+    X(Q4_1, q4_1, LINEAR_ACT_Q8_32, 6, 1)                                                          \
+    X(Q5_0, q5_0, LINEAR_ACT_Q8_32, 6, 1)                                                          \
+    X(Q5_1, q5_1, LINEAR_ACT_Q8_32, 6, 1)                                                          \
+    X(IQ4_NL, iq4_nl, LINEAR_ACT_Q8_32, 6, 1)                                                      \
+    X(MXFP4, mxfp4, LINEAR_ACT_Q8_32, 6, 1)                                                        \
+    X(Q2_K, q2_k, LINEAR_ACT_Q8_256, 6, 1)                                                         \
+    X(Q3_K, q3_k, LINEAR_ACT_Q8_256, 6, 1)                                                         \
+    X(IQ4_XS, iq4_xs, LINEAR_ACT_Q8_256, 6, 1)                                                     \
     X(Q4_K, q4_k, LINEAR_ACT_Q8_256, 6, 1)                                                         \
+    X(Q5_K, q5_k, LINEAR_ACT_Q8_256, 6, 1)                                                         \
     X(Q6_K, q6_k, LINEAR_ACT_Q8_256, 6, 1)
 
 #define LINEAR_X(dtype, name, act, rows, stream) linear_tile_fn linear_avx512_##name;
@@ -79,6 +88,23 @@ LINEAR_INLINE __m512i low_nibbles(__m512i v)
 LINEAR_INLINE __m512i high_nibbles(__m512i v)
 {
     return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15));
+}
+
+/* Values of a table of 16 by nibbles, as unsigned bytes: `offset` too large. */
+LINEAR_INLINE __m512i from_codebook(__m512i nibbles, const int8_t *book, const int offset)
+{
+    __m128i table = _mm_loadu_si128((const __m128i *)(const void *)book);
+    table = _mm_add_epi8(table, _mm_set1_epi8((char)offset));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), nibbles);
+}
+
+/* The bits of step s of a plane line (pack_bits.h) at bit `at` of each byte, beside w. */
+LINEAR_INLINE __m512i with_plane(__m512i w, __m512i plane, const size_t s, const size_t at)
+{
+    plane = s <= at ? _mm512_slli_epi32(plane, (unsigned)(at - s))
+                    : _mm512_srli_epi32(plane, (unsigned)(s - at));
+    /* mask & plane | w */
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)(1 << at)), plane, w, 0xea);
 }
 
 /* The line PREFETCH_BYTES after p; past the end of the weight it does no harm. */

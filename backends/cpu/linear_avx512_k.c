@@ -1,96 +1,63 @@
 /*
- * linear_avx512_k.c - AVX-512 VNNI tiles for types with blocks of 256 and whole-number scales inside:
- * Q4_K, Q6_K.
- *
- * A run of 16 or 32 columns that shares a scale is summed by vpdpbusd, multiplied by its scale and
- * added to the block's total, all in int32 (|total| < 2^27); float comes in once per block:
- * acc = fma((float)total, d * dx, acc), and for minima acc = fma(-(float)imin, dmin * dx, acc).
- * The accumulators of the float part wait in `out`, which stays in the first-level cache.
+ * linear_avx512_k.c - AVX-512 VNNI tiles for types with blocks of 256 and a byte per scale: Q4_K, Q5_K,
+ * Q6_K. Q5_K is Q4_K with two plane lines (pack_bits.h) before the nibbles of each 64 columns.
  */
-#include "linear_avx512.h"
+#include "linear_avx512_k.h"
 
-enum kind { KIND_Q4_K, KIND_Q6_K };
+enum kind { KIND_Q4_K, KIND_Q5_K, KIND_Q6_K };
 
-enum { Q4_SCALES = 64, Q4_MINS = 192, Q4_QUANTS = 320, Q4_CHUNK = 2368 };
+enum { Q4_SCALES = 64, Q4_MINS = 192, Q4_QUANTS = 320, Q4_GROUP = 512, Q5_GROUP = 640 };
+enum { Q4_CHUNK = Q4_QUANTS + 4 * Q4_GROUP, Q5_CHUNK = Q4_QUANTS + 4 * Q5_GROUP };
 enum { Q6_SCALES = 64, Q6_QUANTS = 320, Q6_RUN = 192, Q6_CHUNK = 3392 };
 
-/* Sums by [row][panel]. */
-struct sums {
-    __m512i v[6][2];
+/* One run of 32 columns: the low or high nibbles of 8 lines, for Q5_K with the bits of a plane. */
+struct run_q4 {
+    const uint8_t *group, *scales, *x; /* of the first panel, of the first row */
+    bool high, q5;
 };
 
-LINEAR_INLINE void clear(struct sums *s, const size_t n_rows)
+LINEAR_INLINE void add_run_q4(struct sums *total, const struct run_q4 run,
+                              const struct linear_tile *t, const size_t n_panels,
+                              const size_t n_rows)
 {
-    LINEAR_UNROLL
-    for (size_t r = 0; r < n_rows; r++)
-        s->v[r][0] = s->v[r][1] = _mm512_setzero_si512();
-}
-
-/* total += sum * scale */
-LINEAR_INLINE void add_scaled(struct sums *total, const struct sums *sum, const __m512i scale[2],
-                              const size_t n_panels, const size_t n_rows)
-{
-    LINEAR_UNROLL
-    for (size_t r = 0; r < n_rows; r++)
-        LINEAR_UNROLL
-    for (size_t p = 0; p < n_panels; p++)
-        total->v[r][p] =
-            _mm512_add_epi32(total->v[r][p], _mm512_mullo_epi32(sum->v[r][p], scale[p]));
-}
-
-LINEAR_INLINE void add_step(struct sums *sum, const __m512i w[2], const uint8_t *x, size_t x_bytes,
-                            const size_t n_panels, const size_t n_rows)
-{
-    LINEAR_UNROLL
-    for (size_t r = 0; r < n_rows; r++) {
-        __m512i word = splat_word(x + r * x_bytes);
-        LINEAR_UNROLL
-        for (size_t p = 0; p < n_panels; p++)
-            sum->v[r][p] = _mm512_dpbusd_epi32(sum->v[r][p], w[p], word);
-    }
-}
-
-LINEAR_INLINE __m128i load_16(const uint8_t *p)
-{
-    return _mm_loadu_si128((const __m128i *)(const void *)p);
-}
-
-/* One run of 32 columns: the low or high nibbles of 8 vectors. */
-LINEAR_INLINE void add_run_q4(struct sums *total, const uint8_t *q, const uint8_t *scales,
-                              const uint8_t *x, const struct linear_tile *t, const bool high,
-                              const size_t n_panels, const size_t n_rows)
-{
-    __m512i scale[2], w[2];
+    const uint8_t *q = run.group + (run.q5 ? 128 : 0);
+    __m512i scale[2], w[2], plane[2];
     struct sums sum;
     clear(&sum, n_rows);
+    LINEAR_UNROLL
+    for (size_t p = 0; p < n_panels; p++)
+        plane[p] = run.q5 ? load_first(run.group + p * t->panel_bytes + (run.high ? 64 : 0), n_rows)
+                          : _mm512_setzero_si512();
     LINEAR_UNROLL
     for (size_t g = 0; g < 8; g++) {
         LINEAR_UNROLL
         for (size_t p = 0; p < n_panels; p++) {
             const uint8_t *line = q + p * t->panel_bytes + 64 * g;
-            w[p] = high ? load_vector(line) : load_first(line, n_rows);
-            w[p] = high ? high_nibbles(w[p]) : low_nibbles(w[p]);
+            w[p] = run.high ? load_vector(line) : load_first(line, n_rows);
+            w[p] = run.high ? high_nibbles(w[p]) : low_nibbles(w[p]);
+            if (run.q5)
+                w[p] = with_plane(w[p], plane[p], g, 4);
         }
-        add_step(&sum, w, x + 4 * g, t->x_bytes, n_panels, n_rows);
+        add_step(&sum, w, run.x + 4 * g, t->x_bytes, n_panels, n_rows);
     }
     LINEAR_UNROLL
     for (size_t p = 0; p < n_panels; p++)
-        scale[p] = _mm512_cvtepu8_epi32(load_16(scales + p * t->panel_bytes));
+        scale[p] = _mm512_cvtepu8_epi32(load_16(run.scales + p * t->panel_bytes));
     add_scaled(total, &sum, scale, n_panels, n_rows);
 }
 
 LINEAR_INLINE void add_block_q4(struct sums *total, const uint8_t *chunk, const uint8_t *x,
                                 const struct linear_tile *t, const size_t n_panels,
-                                const size_t n_rows)
+                                const size_t n_rows, const bool q5)
 {
     const uint8_t *q = chunk + Q4_QUANTS, *scales = chunk + Q4_SCALES;
-    for (size_t j = 0; j < 4; j++, q += 512, scales += 32, x += 64) {
-        add_run_q4(total, q, scales, x, t, false, n_panels, n_rows);
-        add_run_q4(total, q, scales + 16, x + 32, t, true, n_panels, n_rows);
+    for (size_t j = 0; j < 4; j++, q += q5 ? Q5_GROUP : Q4_GROUP, scales += 32, x += 64) {
+        add_run_q4(total, (struct run_q4){q, scales, x, false, q5}, t, n_panels, n_rows);
+        add_run_q4(total, (struct run_q4){q, scales + 16, x + 32, true, q5}, t, n_panels, n_rows);
     }
 }
 
-/* sum of min * sum(x), two runs of 32 per vpdpwssd */
+/* sum of min * sum(x) */
 LINEAR_INLINE void add_mins_q4(struct sums *imin, const uint8_t *chunk, const uint8_t *sum32,
                                const struct linear_tile *t, const size_t n_panels,
                                const size_t n_rows)
@@ -102,13 +69,7 @@ LINEAR_INLINE void add_mins_q4(struct sums *imin, const uint8_t *chunk, const ui
         for (size_t p = 0; p < n_panels; p++)
             mins[p] = _mm512_cvtepu8_epi16(_mm256_loadu_si256(
                 (const __m256i *)(const void *)(chunk + Q4_MINS + 32 * j + p * t->panel_bytes)));
-        LINEAR_UNROLL
-        for (size_t r = 0; r < n_rows; r++) {
-            __m512i pair = splat_word(sum32 + r * t->x_bytes + 4 * j);
-            LINEAR_UNROLL
-            for (size_t p = 0; p < n_panels; p++)
-                imin->v[r][p] = _mm512_dpwssd_epi32(imin->v[r][p], mins[p], pair);
-        }
+        add_pairs(imin, mins, sum32 + 4 * j, t->x_bytes, n_panels, n_rows);
     }
 }
 
@@ -157,30 +118,13 @@ LINEAR_INLINE void add_block_q6(struct sums *total, const uint8_t *chunk, const 
         add_run_q6(total, run, scales, x, negsum, t, n_panels, n_rows);
 }
 
-/* acc = fma(total * sign, d * dx, acc) */
-LINEAR_INLINE void add_float(float *out, const struct sums *total, const uint8_t *d,
-                             const uint8_t *dx, const bool negative, const struct linear_tile *t,
-                             const size_t n_panels, const size_t n_rows)
-{
-    LINEAR_UNROLL
-    for (size_t p = 0; p < n_panels; p++) {
-        __m512 dw = load_half(d + p * t->panel_bytes);
-        LINEAR_UNROLL
-        for (size_t r = 0; r < n_rows; r++) {
-            float *o = out + r * LINEAR_TILE_COLS + p * LINEAR_PANEL_ROWS;
-            __m512 scale = _mm512_mul_ps(dw, splat_float(dx + r * t->x_bytes));
-            __m512 whole = _mm512_cvtepi32_ps(total->v[r][p]), acc = _mm512_load_ps(o);
-            _mm512_store_ps(o, negative ? _mm512_fnmadd_ps(whole, scale, acc)
-                                        : _mm512_fmadd_ps(whole, scale, acc));
-        }
-    }
-}
-
 LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const size_t n_panels,
                           const size_t n_rows, const enum kind kind)
 {
     const struct linear_q8_256 at = linear_q8_256_of(t->cols);
-    const size_t chunk_bytes = kind == KIND_Q4_K ? Q4_CHUNK : Q6_CHUNK;
+    const size_t chunk_bytes = kind == KIND_Q4_K   ? Q4_CHUNK
+                               : kind == KIND_Q5_K ? Q5_CHUNK
+                                                   : Q6_CHUNK;
     LINEAR_UNROLL
     for (size_t r = 0; r < n_rows; r++)
         memset(out + r * LINEAR_TILE_COLS, 0, LINEAR_TILE_COLS * sizeof *out);
@@ -199,7 +143,7 @@ LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const size_t 
             add_float(out, &total, chunk, dx, false, t, n_panels, n_rows);
             continue;
         }
-        add_block_q4(&total, chunk, x, t, n_panels, n_rows);
+        add_block_q4(&total, chunk, x, t, n_panels, n_rows, kind == KIND_Q5_K);
         add_float(out, &total, chunk, dx, false, t, n_panels, n_rows);
         clear(&total, n_rows);
         add_mins_q4(&total, chunk, t->x + at.sum32 + 16 * b, t, n_panels, n_rows);
@@ -208,4 +152,5 @@ LINEAR_INLINE void tile_k(float *out, const struct linear_tile *t, const size_t 
 }
 
 TILES_6(linear_avx512_q4_k, tile_k, KIND_Q4_K)
+TILES_6(linear_avx512_q5_k, tile_k, KIND_Q5_K)
 TILES_6(linear_avx512_q6_k, tile_k, KIND_Q6_K)

@@ -14,10 +14,11 @@
  *
  * Float order, the same at every level (C6):
  *   F32, F16, BF16 widened   acc = fma(w[k], x[k], acc), k upwards
- *   Q8_32 types, per block   acc = fma((float)isum, d * dx, acc)
+ *   Q8_32 types, per block   acc = fma((float)isum, d * dx, acc); with minima then
+ *                            acc = fma((float)sum(x), m * dx, acc)
  *   Q8_256 types, per block  acc = fma((float)isum, d * dx, acc); with minima then
  *                            acc = fma(-(float)imin, dmin * dx, acc)
- * where isum = sum of w * x (times the 6- or 8-bit scale of each 16), imin = sum of min * sum(x), both
+ * where isum = sum of w * x (times the whole-number scale of each 16), imin = sum of min * sum(x), both
  * exact in int32.
  *
  * Ownership, threads: as in linear.h.  Source: ours; block formats are GGUF's.
@@ -50,7 +51,16 @@
     X(BF16, bf16)                                                                                  \
     X(Q8_0, q8_0)                                                                                  \
     X(Q4_0, q4_0)                                                                                  \
+    X(Q4_1, q4_1)                                                                                  \
+    X(Q5_0, q5_0)                                                                                  \
+    X(Q5_1, q5_1)                                                                                  \
+    X(IQ4_NL, iq4_nl)                                                                              \
+    X(MXFP4, mxfp4)                                                                                \
+    X(Q2_K, q2_k)                                                                                  \
+    X(Q3_K, q3_k)                                                                                  \
+    X(IQ4_XS, iq4_xs)                                                                              \
     X(Q4_K, q4_k)                                                                                  \
+    X(Q5_K, q5_k)                                                                                  \
     X(Q6_K, q6_k)
 
 enum linear_type {
@@ -60,8 +70,8 @@ enum linear_type {
         LINEAR_TYPES
 };
 
-/* One row's part of one block, as whole numbers: value k is d * scale[k / 16] * w[k], less
- * dmin * min[k / 16]. Types of 32 have neither scales nor minima. */
+/* One row's part of one block, as whole numbers. Types of 256: value k is d * scale[k / 16] * w[k], less
+ * dmin * min[k / 16]. Types of 32: d * w[k], plus dmin. dmin and min with has_min only. */
 struct linear_block {
     float d, dmin;
     int16_t scale[16], min[16];
@@ -74,7 +84,7 @@ struct linear_format {
     uint32_t block_elems; /* 1 for plain types, 32 or 256 */
     uint32_t chunk_elems; /* a multiple of block_elems */
     uint32_t chunk_bytes; /* of 16 rows, a multiple of LINEAR_ALIGN */
-    bool has_min;         /* Q8_256 types: dmin and min are used */
+    bool has_min;         /* see struct linear_block */
 
     /* Packs columns [0, n) of one chunk, n <= chunk_elems, into dst, which is zero. src: the chunk's
      * first block of the panel's first row. n_rows: 1..16. */

@@ -71,7 +71,8 @@ static void unpack_block(float *dst, const struct linear_format *f, const uint8_
     f->decode(&block, chunk, block_i, lane);
     if (f->block_elems == 32) {
         for (size_t k = 0; k < 32; k++)
-            dst[k] = block.d * (float)block.w[k];
+            dst[k] =
+                f->has_min ? block.d * (float)block.w[k] + block.dmin : block.d * (float)block.w[k];
         return;
     }
     for (size_t j = 0; j < 16; j++) {

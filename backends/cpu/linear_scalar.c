@@ -46,10 +46,15 @@ static int32_t dot(const int8_t *w, const uint8_t *x, size_t n)
 
 /* One block of 32 of one row of x. */
 static float add_block32(float acc, const struct linear_block *w, const uint8_t *x, size_t cols,
-                         size_t block_i)
+                         size_t block_i, bool has_min)
 {
-    float dx = read_f32(x + linear_q8_32_of(cols).d + 4 * block_i);
-    return fmaf((float)dot(w->w, x + 32 * block_i, 32), w->d * dx, acc);
+    struct linear_q8_32 at = linear_q8_32_of(cols);
+    float dx = read_f32(x + at.d + 4 * block_i);
+    acc = fmaf((float)dot(w->w, x + 32 * block_i, 32), w->d * dx, acc);
+    if (!has_min)
+        return acc;
+    int32_t negsum = (int32_t)linear_load_u32(x + at.negsum + 4 * block_i);
+    return fmaf(-(float)negsum, w->dmin * dx, acc);
 }
 
 /* One block of 256 of one row of x. */
@@ -81,7 +86,7 @@ static void block_tile(float *out, const struct linear_tile *t, const struct lin
                 for (size_t r = 0; r < t->n_rows; r++) {
                     const uint8_t *x = t->x + r * t->x_bytes;
                     acc[r] = f->block_elems == 32
-                                 ? add_block32(acc[r], &w, x, t->cols, b)
+                                 ? add_block32(acc[r], &w, x, t->cols, b, f->has_min)
                                  : add_block256(acc[r], &w, x, t->cols, b, f->has_min);
                 }
             }
@@ -97,7 +102,16 @@ static void block_tile(float *out, const struct linear_tile *t, const struct lin
     X(BF16, bf16, plain_tile, LINEAR_ACT_F32)                                                      \
     X(Q8_0, q8_0, block_tile, LINEAR_ACT_Q8_32)                                                    \
     X(Q4_0, q4_0, block_tile, LINEAR_ACT_Q8_32)                                                    \
+    X(Q4_1, q4_1, block_tile, LINEAR_ACT_Q8_32)                                                    \
+    X(Q5_0, q5_0, block_tile, LINEAR_ACT_Q8_32)                                                    \
+    X(Q5_1, q5_1, block_tile, LINEAR_ACT_Q8_32)                                                    \
+    X(IQ4_NL, iq4_nl, block_tile, LINEAR_ACT_Q8_32)                                                \
+    X(MXFP4, mxfp4, block_tile, LINEAR_ACT_Q8_32)                                                  \
+    X(Q2_K, q2_k, block_tile, LINEAR_ACT_Q8_256)                                                   \
+    X(Q3_K, q3_k, block_tile, LINEAR_ACT_Q8_256)                                                   \
+    X(IQ4_XS, iq4_xs, block_tile, LINEAR_ACT_Q8_256)                                               \
     X(Q4_K, q4_k, block_tile, LINEAR_ACT_Q8_256)                                                   \
+    X(Q5_K, q5_k, block_tile, LINEAR_ACT_Q8_256)                                                   \
     X(Q6_K, q6_k, block_tile, LINEAR_ACT_Q8_256)
 
 #define KERNEL(dtype, name, generic, act)                                                          \

@@ -20,7 +20,8 @@ except ImportError:
     sys.exit(77)
 
 ARCHITECTURES = {"llama", "qwen2"}
-TYPES = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q6_K"}
+TYPES = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL", "MXFP4",
+         "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"}
 FLOAT_TYPES = {"F32", "F16", "BF16"}
 # NMSE limits over the array against `logits`; F32 is judged per position as well.
 LIMIT_LOGITS = {"F32": 1e-5, "F16": 1e-5, "BF16": 2e-4}

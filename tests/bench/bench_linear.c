@@ -297,14 +297,16 @@ static void parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);
-    const uint32_t types[] = {PL_DTYPE_F32,  PL_DTYPE_F16,  PL_DTYPE_BF16, PL_DTYPE_Q8_0,
-                              PL_DTYPE_Q4_0, PL_DTYPE_Q4_K, PL_DTYPE_Q6_K};
+    const uint32_t types[] = {PL_DTYPE_F32,    PL_DTYPE_F16,   PL_DTYPE_BF16, PL_DTYPE_Q8_0,
+                              PL_DTYPE_Q4_0,   PL_DTYPE_Q4_1,  PL_DTYPE_Q5_0, PL_DTYPE_Q5_1,
+                              PL_DTYPE_IQ4_NL, PL_DTYPE_MXFP4, PL_DTYPE_Q2_K, PL_DTYPE_Q3_K,
+                              PL_DTYPE_Q4_K,   PL_DTYPE_Q5_K,  PL_DTYPE_Q6_K, PL_DTYPE_IQ4_XS};
     struct memory m = {.bytes = opt.bytes};
     m.at = must(
         mmap(NULL, m.bytes + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     madvise(m.at, m.bytes, MADV_HUGEPAGE);
-    for (size_t i = 0; i < m.bytes; i++) /* halves of about 2^-8, normal floats */
-        m.at[i] = (uint8_t)(i * 2654435761u >> 24 & 0x1f);
+    for (size_t i = 0; i < m.bytes; i++) /* as f16, f32 and e8m0 normal numbers of at most 2 */
+        m.at[i] = (uint8_t)((i * 2654435761u >> 24 & 0x1f) | 0x20);
     for (size_t i = 0; i < PL_ARRAY_LEN(types); i++) {
         bool wanted = optind >= argc;
         for (int a = optind; a < argc; a++)

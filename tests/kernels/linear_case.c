@@ -16,10 +16,14 @@
 /* Limits: int8 with a scale per 32 (256) normal values has an NMSE of about 2e-5 (4e-5); the minima of
  * Q4_K cancel part of the output of random weights, which makes the rest weigh more. */
 const struct case_type case_types[] = {
-    {PL_DTYPE_F32, 0, "F32", 1e-10, {-1, -1}},   {PL_DTYPE_F16, 0, "F16", 1e-10, {-1, -1}},
-    {PL_DTYPE_BF16, 0, "BF16", 1e-5, {-1, -1}},  {PL_DTYPE_Q8_0, 8, "Q8_0", 1e-4, {0, -1}},
-    {PL_DTYPE_Q4_0, 12, "Q4_0", 1e-4, {0, -1}},  {PL_DTYPE_Q4_K, 8, "Q4_K", 2e-4, {0, 2}},
-    {PL_DTYPE_Q6_K, 5, "Q6_K", 2e-4, {208, -1}},
+    {PL_DTYPE_F32, 0, "F32", 1e-10, {-1, -1}},     {PL_DTYPE_F16, 0, "F16", 1e-10, {-1, -1}},
+    {PL_DTYPE_BF16, 0, "BF16", 1e-5, {-1, -1}},    {PL_DTYPE_Q8_0, 8, "Q8_0", 1e-4, {0, -1}},
+    {PL_DTYPE_Q4_0, 12, "Q4_0", 1e-4, {0, -1}},    {PL_DTYPE_Q4_1, 12, "Q4_1", 2e-4, {0, 2}},
+    {PL_DTYPE_Q5_0, 11, "Q5_0", 1e-4, {0, -1}},    {PL_DTYPE_Q5_1, 11, "Q5_1", 2e-4, {0, 2}},
+    {PL_DTYPE_IQ4_NL, 8, "IQ4_NL", 1e-4, {0, -1}}, {PL_DTYPE_MXFP4, 124, "MXFP4", 1e-4, {-1, -1}},
+    {PL_DTYPE_Q2_K, 9, "Q2_K", 2e-4, {80, 82}},    {PL_DTYPE_Q3_K, 8, "Q3_K", 2e-4, {108, -1}},
+    {PL_DTYPE_IQ4_XS, 4, "IQ4_XS", 2e-4, {0, -1}}, {PL_DTYPE_Q4_K, 8, "Q4_K", 2e-4, {0, 2}},
+    {PL_DTYPE_Q5_K, 7, "Q5_K", 2e-4, {0, 2}},      {PL_DTYPE_Q6_K, 5, "Q6_K", 2e-4, {208, -1}},
 };
 const int case_n_types = (int)PL_ARRAY_LEN(case_types);
 
@@ -106,6 +110,13 @@ static uint16_t random_scale(uint64_t *state, uint32_t exponent)
     return (uint16_t)((bits & 0x83ffu) | e << 10);
 }
 
+/* An e8m0 exponent up to the type's, now and then one of the two that make subnormal floats. */
+static uint8_t random_exponent(uint64_t *state, uint32_t exponent)
+{
+    uint32_t bits = case_random(state);
+    return (uint8_t)(bits % 64 == 0 ? bits >> 8 & 1 : exponent - (bits >> 16) % 3);
+}
+
 static void fill_rows(uint8_t *file, const struct case_type *type, size_t bytes, uint64_t *state)
 {
     struct pl_dtype_info info = pl_dtype_info(type->dtype);
@@ -120,6 +131,8 @@ static void fill_rows(uint8_t *file, const struct case_type *type, size_t bytes,
         }
         for (uint32_t i = 0; i < info.block_bytes; i++)
             file[at + i] = (uint8_t)case_random(state);
+        if (type->dtype == PL_DTYPE_MXFP4)
+            file[at] = random_exponent(state, type->exponent);
         for (int i = 0; i < 2 && type->scale_at[i] >= 0; i++) {
             uint16_t scale = random_scale(state, type->exponent);
             memcpy(file + at + (size_t)type->scale_at[i], &scale, 2);

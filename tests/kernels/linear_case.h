@@ -11,7 +11,7 @@
 
 struct case_type {
     uint32_t dtype;
-    uint32_t exponent; /* of random f16 scales: 2^(exponent - 15) at most */
+    uint32_t exponent; /* of random f16 scales, 2^(exponent - 15) at most; of MXFP4's: - 127 */
     const char *name;
     double nmse_max; /* against unrounded activations */
     int scale_at[2]; /* offsets of f16 scales in a block; -1: none */
