@@ -41,8 +41,9 @@ static struct sorted sorted_text(struct gguf_str text, int32_t id)
 
 static unsigned char byte_at(const struct sorted *s, size_t i)
 {
-    return i < sizeof s->head ? (unsigned char)(s->head >> (56 - 8 * i))
-                              : (unsigned char)s->text.data[i];
+    if (i < sizeof s->head)
+        return (unsigned char)(s->head >> (56 - 8 * i));
+    return (unsigned char)s->text.data[i];
 }
 
 static int by_bytes(const void *a, const void *b)

@@ -366,8 +366,8 @@ static size_t random_text(uint64_t seed, uint64_t row, char *text)
     for (size_t i = 0; i < count; i++) {
         rng_philox(seed, row, i, word);
         const char *part = parts[word[0] % PL_ARRAY_LEN(parts)];
-        memcpy(text + n, part, strlen(part));
-        n += strlen(part);
+        for (size_t k = 0; part[k] != '\0'; k++)
+            text[n++] = part[k];
     }
     return n;
 }
