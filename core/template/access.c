@@ -156,8 +156,8 @@ static struct template_value *string_at(struct eval *ev, const struct template_v
     size_t start = char_offset(string, i);
     size_t bytes =
         template_char_bytes(string->u.string.text + start, string->u.string.bytes - start);
-    return template_step_bytes(ev, start) ? template_substring(ev, string, start, start + bytes)
-                                          : NULL;
+    return template_step(ev, start / 8) ? template_substring(ev, string, start, start + bytes)
+                                        : NULL;
 }
 
 static struct template_value *sequence_at(struct eval *ev, struct template_value *object, size_t i)

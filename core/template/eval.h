@@ -32,6 +32,8 @@ struct frame {
     struct binding *vars;
     size_t n;
     size_t capacity;
+    bool
+        pinned; /* something that outlives it may look here: a for statement doesn't use it again */
 };
 
 struct eval {
@@ -52,6 +54,8 @@ struct eval {
 struct loop {
     const struct node *node;       /* NODE_FOR */
     struct frame *frame;           /* around the statement */
+    struct frame *turn;            /* of the last turn: used again unless pinned; may be NULL */
+    struct frame *probe;           /* of the last test: the same */
     struct template_value **items; /* the source */
     size_t n;
     size_t pos;                     /* items before it are read */
@@ -102,6 +106,9 @@ struct template_value *template_undefined_name(struct eval *ev, struct template_
 /* ---- variables: eval_state.c ------------------------------------------------------------------ */
 
 struct frame *template_frame_new(struct eval *ev, struct frame *parent);
+/* *slot emptied, or a new one in it where there is none or it is pinned. */
+struct frame *template_frame_reuse(struct eval *ev, struct frame *parent, struct frame **slot);
+void template_frame_pin(struct frame *frame); /* and those around it */
 PL_NODISCARD bool template_bind(struct eval *ev, struct frame *frame, const struct name *name,
                                 struct template_value *value);
 struct template_value *template_lookup(struct eval *ev, const struct name *name);

@@ -11,11 +11,11 @@
 #include "base/banned.h"
 
 /* The item passes the test of the statement. */
-static bool passes(struct eval *ev, const struct loop *loop, struct template_value *item, bool *ret)
+static bool passes(struct eval *ev, struct loop *loop, struct template_value *item, bool *ret)
 {
     const struct node *node = loop->node;
     struct frame *outer = ev->frame;
-    struct frame *frame = template_frame_new(ev, loop->frame);
+    struct frame *frame = template_frame_reuse(ev, loop->frame, &loop->probe);
     if (frame == NULL)
         return false;
     ev->frame = frame;
@@ -146,11 +146,11 @@ static bool next_item(struct eval *ev, struct loop *loop, struct template_value 
     return true;
 }
 
-/* One turn of the body in a fresh frame. */
-static enum flow run_body(struct eval *ev, const struct loop *loop,
-                          struct template_value *loop_value, struct template_value *item)
+/* One turn of the body, in a frame without variables. */
+static enum flow run_body(struct eval *ev, struct loop *loop, struct template_value *loop_value,
+                          struct template_value *item)
 {
-    struct frame *frame = template_frame_new(ev, loop->frame);
+    struct frame *frame = template_frame_reuse(ev, loop->frame, &loop->turn);
     if (frame == NULL)
         return FLOW_FAIL;
     ev->frame = frame;
@@ -204,6 +204,8 @@ enum flow template_run_loop(struct eval *ev, const struct node *node, struct fra
                           .index0 = -1,
                           .depth0 = depth0};
     loop_value->u.loop = loop;
+    if (node->u.loop.recursive) /* loop(...) may be called when this is over */
+        template_frame_pin(frame);
     struct frame *outer = ev->frame;
     enum flow flow = run_turns(ev, loop, loop_value);
     ev->frame = outer;

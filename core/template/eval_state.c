@@ -33,7 +33,8 @@ void *template_fail_limit(struct eval *ev, const char *what)
 void *template_fail_nomem(struct eval *ev)
 {
     const struct arena *arena = &ev->values->arena;
-    if (arena->used_bytes + (1u << 20) > arena->budget_bytes)
+    if (arena->used_bytes + TEMPLATE_OUTPUT_BYTES_MAX >
+        arena->budget_bytes) /* what was asked for? */
         return template_fail_limit(ev, "too much memory used");
     if (ev->status == PL_OK)
         ev->status = pl_error_set(ev->err, PL_ENOMEM, "template: out of memory");
@@ -143,6 +144,21 @@ struct frame *template_frame_new(struct eval *ev, struct frame *parent)
     if (frame != NULL)
         frame->parent = parent;
     return frame;
+}
+
+struct frame *template_frame_reuse(struct eval *ev, struct frame *parent, struct frame **slot)
+{
+    if (*slot == NULL || (*slot)->pinned)
+        *slot = template_frame_new(ev, parent);
+    else
+        (*slot)->n = 0;
+    return *slot;
+}
+
+void template_frame_pin(struct frame *frame)
+{
+    for (; frame != NULL && !frame->pinned; frame = frame->parent)
+        frame->pinned = true;
 }
 
 static struct binding *find_binding(const struct frame *frame, const struct name *name)

@@ -142,6 +142,7 @@ static struct template_value *new_macro(struct eval *ev, const struct node *node
 {
     struct template_value *macro = template_check(ev, template_value_new(ev->values, VALUE_MACRO));
     if (macro != NULL) {
+        template_frame_pin(ev->frame);
         macro->u.macro.node = node;
         macro->u.macro.frame = ev->frame;
     }

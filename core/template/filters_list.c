@@ -43,7 +43,7 @@ static struct template_value *filter_last(struct eval *ev, struct template_value
 {
     (void)args;
     struct seq seq;
-    if (self->kind == VALUE_ITERATOR || self->kind == VALUE_UNDEFINED || self->kind == VALUE_LOOP)
+    if (self->kind == VALUE_ITERATOR || self->kind == VALUE_LOOP)
         return template_fail_type(ev, "last: not reversible", self);
     if (!template_iterate(ev, self, &seq))
         return NULL;

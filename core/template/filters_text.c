@@ -214,7 +214,7 @@ static struct template_value *filter_truncate(struct eval *ev, struct template_v
         if (space != NULL)
             text = template_substring(ev, text, 0, (size_t)(space - TEXT(text)));
     }
-    return text != NULL ? template_concat(ev, text, end) : NULL;
+    return text != NULL ? template_binary(ev, OP_ADD, text, end) : NULL;
 }
 
 static struct template_value *filter_wordcount(struct eval *ev, struct template_value *self,

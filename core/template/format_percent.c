@@ -132,7 +132,7 @@ static bool put_field(struct eval *ev, struct percent *p)
     struct format_spec spec = {.fill = " ", .fill_n = 1, .align = '>', .precision = -1};
     struct template_value *value = NULL;
     bool zero = false;
-    if (p->s[p->at] == '(' && !read_key(ev, p, &value))
+    if (!template_step(ev, 2) || (p->s[p->at] == '(' && !read_key(ev, p, &value)))
         return false;
     for (; p->at < p->n && strchr("#0- +", p->s[p->at]) != NULL && p->s[p->at] != '\0'; p->at++) {
         char flag = p->s[p->at];

@@ -171,7 +171,7 @@ static bool put_json_compound(struct eval *ev, const struct json_style *style,
 static bool put_json(struct eval *ev, const struct json_style *style,
                      const struct template_value *value, size_t level)
 {
-    if (!template_enter(ev))
+    if (!template_step(ev, 2) || !template_enter(ev))
         return false;
     bool ok = put_json_compound(ev, style, value, level);
     template_leave(ev);

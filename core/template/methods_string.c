@@ -327,7 +327,7 @@ static bool search_part(struct eval *ev, const struct template_value *self,
     *ret_start = search_bound(self, from);
     *ret_end = search_bound(self, to);
     *ret_any = *ret_start <= *ret_end && from <= (int64_t)self->u.string.chars;
-    return template_step_bytes(ev, BYTES(self));
+    return template_step(ev, BYTES(self) / 16);
 }
 
 /* Byte offset of the first or last part in s[start, end), or SIZE_MAX. */
