@@ -128,9 +128,9 @@ LINEAR_INLINE void add_float(__m256 acc[LINEAR_AVX2_ROWS], const __m256i *total,
     }
 }
 
-/* `name` from body(out, tile, half, R, arg): each panel and half in turn. */
+/* Function `name` from body(out, tile, half, R, arg): each panel and half in turn. */
 #define TILE_HALVES(name, body, arg, R)                                                            \
-    static void name##_##R(float *out, const struct linear_tile *t)                                \
+    void name(float *out, const struct linear_tile *t)                                             \
     {                                                                                              \
         for (size_t p = 0; p < t->n_panels; p++) {                                                 \
             struct linear_tile one = *t;                                                           \
@@ -139,16 +139,21 @@ LINEAR_INLINE void add_float(__m256 acc[LINEAR_AVX2_ROWS], const __m256i *total,
             body(out + p * LINEAR_PANEL_ROWS + 8, &one, 1, R, arg);                                \
         }                                                                                          \
     }
+#if defined(LINEAR_SMALL)
+/* One function for every R. */
+#define TILES_4(name, body, arg) TILE_HALVES(name, body, arg, t->n_rows)
+#else
 #define TILES_4(name, body, arg)                                                                   \
-    TILE_HALVES(name, body, arg, 1)                                                                \
-    TILE_HALVES(name, body, arg, 2)                                                                \
-    TILE_HALVES(name, body, arg, 3)                                                                \
-    TILE_HALVES(name, body, arg, 4)                                                                \
-    void name(float *out, const struct linear_tile *t)                                             \
+    static TILE_HALVES(name##_1, body, arg, 1) static TILE_HALVES(                                 \
+        name##_2, body, arg, 2) static TILE_HALVES(name##_3, body, arg,                            \
+                                                   3) static TILE_HALVES(name##_4, body, arg,      \
+                                                                         4) void                   \
+    name(float *out, const struct linear_tile *t)                                                  \
     {                                                                                              \
         static linear_tile_fn *const tiles[LINEAR_AVX2_ROWS] = {name##_1, name##_2, name##_3,      \
                                                                 name##_4};                         \
         tiles[t->n_rows - 1](out, t);                                                              \
     }
+#endif /* LINEAR_SMALL */
 
 #endif

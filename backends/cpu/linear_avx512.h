@@ -121,6 +121,15 @@ LINEAR_INLINE __m512i load_first(const uint8_t *p, const size_t n_rows)
     return load_vector(p);
 }
 
+#if defined(LINEAR_SMALL)
+/* One function for every P and R. */
+#define TILES_6(name, body, arg)                                                                   \
+    void name(float *out, const struct linear_tile *t)                                             \
+    {                                                                                              \
+        body(out, t, t->n_panels, t->n_rows, arg);                                                 \
+    }
+#define TILES_12(name, body, arg) TILES_6(name, body, arg)
+#else
 /* Functions `name`_<P>x<R> from body(out, tile, P, R, arg), and `name` that picks one. */
 #define TILE_ONE(name, body, arg, P, R)                                                            \
     static void name##_##P##x##R(float *out, const struct linear_tile *t)                          \
@@ -165,5 +174,7 @@ LINEAR_INLINE __m512i load_first(const uint8_t *p, const size_t n_rows)
     TILE_P12(name, body, arg, 1)                                                                   \
     TILE_P12(name, body, arg, 2)                                                                   \
     TILE_PICK(name, 12)
+
+#endif /* LINEAR_SMALL */
 
 #endif
