@@ -153,19 +153,41 @@ void utility_detokenize(struct server *server, struct http_exchange *x)
     buf_deinit(&out);
 }
 
-/* ---- /apply-template {messages, tools?, ...} -> {prompt} -------------------------------------------- */
+/* ---- /apply-template {messages, tools?, chat_template?, ...} -> {prompt} ----------------------------- */
+
+/* The template that the request brings in `chat_template`, to be closed by the caller; NULL where there is
+ * none or after an error. */
+static struct chat *open_own_template(const struct server *server, const struct fields *f)
+{
+    const char *source = NULL;
+    size_t n = 0;
+    struct chat *own = NULL;
+    struct pl_error err = {0};
+    fields_string(f, "chat_template", &source, &n);
+    if (source != NULL && f->error->status == 0 &&
+        chat_open(source, server->vocab, &own, &err) != PL_OK)
+        fields_fail(f, "chat_template", "%s", err.msg);
+    return own;
+}
 
 void utility_apply_template(struct server *server, struct http_exchange *x)
 {
     struct http_slice body = http_exchange_body(x);
     struct api_error error = {0};
     struct request request = {.kind = REQUEST_CHAT};
+    struct chat *own = NULL;
     char *text = NULL;
     size_t n = 0;
     struct json_object *tree = fields_parse(body.data, body.n, &error);
-    if (tree != NULL)
-        request_parse_chat(&(struct fields){.object = tree, .path = "", .error = &error}, &request);
-    bool ok = error.status == 0 && chat_render(server->chat, &request, &text, &n, &error);
+    if (tree != NULL) {
+        const struct fields f = {.object = tree, .path = "", .error = &error};
+        request_parse_chat(&f, &request);
+        own = open_own_template(server, &f);
+    }
+    const struct chat *chat = own != NULL ? own : server->chat;
+    bool ok = error.status == 0 && chat_render(chat, &request, &text, &n, &error);
+    const char *fallback = chat_fallback(chat);
+    chat_close(own);
     fields_free(tree);
     if (!ok) {
         server_reply_error(x, &error);
@@ -178,9 +200,9 @@ void utility_apply_template(struct server *server, struct http_exchange *x)
     json_object(&w);
     json_key(&w, "prompt");
     json_string(&w, text, n);
-    if (chat_fallback(server->chat) != NULL) { /* the model has no template of its own */
+    if (fallback != NULL) { /* the model has no template of its own */
         json_key(&w, "fallback");
-        json_cstring(&w, chat_fallback(server->chat));
+        json_cstring(&w, fallback);
     }
     json_object_end(&w);
     free(text);

@@ -360,6 +360,13 @@ static void llama_server_s_utilities_work(void **state)
     EXPECT("/apply-template", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", 200,
            {"prompt", "a"}, {"fallback", "plain"});
     EXPECT("/apply-template", "{\"messages\":7}", 400, {"error.param", "messages"});
+    EXPECT("/apply-template",
+           "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
+           "\"chat_template\":\"<{{ messages[0].role }}>\"}",
+           200, {"prompt", "<user>"});
+    EXPECT("/apply-template",
+           "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"chat_template\":\"{% if \"}",
+           400, {"error.param", "chat_template"});
 }
 
 static void metrics_are_well_formed_under_load(void **state)
