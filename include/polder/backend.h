@@ -138,9 +138,11 @@ struct pl_weight_desc {
 
 struct pl_weight_layout {
     uint32_t struct_size;
-    uint32_t layout;   /* id for pl_value.layout */
-    uint64_t bytes;    /* packed size */
-    uint32_t in_place; /* 1: the file's bytes may be used as they are (layout PL_LAYOUT_FILE) */
+    uint32_t layout; /* id for pl_value.layout */
+    uint64_t bytes;  /* packed size */
+    uint32_t
+        in_place; /* 1: the file's bytes may be used as they are (layout PL_LAYOUT_FILE), at any
+                        * address that GGUF gives them: a multiple of its alignment, 32 by default */
     uint32_t reserved;
 };
 

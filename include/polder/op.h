@@ -199,7 +199,8 @@ struct pl_qkv_post_params {
 #define PL_ATTN_CAUSAL 1u /* op.flags: a row sees positions <= its own; else the whole sequence */
 
 /* ATTN: out0[t, h, :] = softmax(scale * q[t,h] . K[j, h*K/H] ...) V over the row's sequence, from the
- * paged group (BLOCK_TABLE, KV_LEN, ROW_SEQ, POS). window w > 0: row p sees j with p - w < j <= p.
+ * paged group (BLOCK_TABLE, KV_LEN, ROW_SEQ, POS). window w > 0: row p sees j with p - w < j <= p, also where
+ * not causal.
  * softcap c > 0: scores become c * tanh(score / c). sinks [H] where given join the softmax's
  * denominator. QKV_POST of the same layer has run before in the same program. */
 struct pl_attn_params {
@@ -231,8 +232,9 @@ union pl_op_params {
 #define PL_NO_VALUE   (-1) /* an optional operand that is absent; unused slots hold it too */
 
 /* Slots of pl_op.in by op. Ops that are not listed take in[0] (and in[1]) in reading order:
- * EMBED table; RMSNORM x, w; LAYERNORM x, w, b; GLU gate, up; ADD and MUL a, b; SCALE, SOFTCAP, ACT x;
- * GATHER_ROWS x [T, C], index i32 [O]: out0[o, :] = x[index[o], :]. */
+ * EMBED table; RMSNORM x, w; LAYERNORM x, w, b; GLU gate, up; ADD and MUL a, b, where b may have one row that
+ * serves all rows of a; SCALE, SOFTCAP, ACT x; GATHER_ROWS x [T, C], index i32 [O, 1]:
+ * out0[o, :] = x[index[o], :]. */
 enum pl_linear_slot {
     PL_LINEAR_X = 0,        /* [R, M], R rows of any kind */
     PL_LINEAR_W = 1,        /* ..4: weights [N_i, M] */
