@@ -263,14 +263,22 @@ static struct template_value *filter_filesizeformat(struct eval *ev, struct temp
 }
 
 /* Python's pformat for what fits on a line of 80: keys in order. Longer values are not wrapped. */
-static bool put_pretty(struct eval *ev, const struct template_value *value)
+static bool put_pretty(struct eval *ev, const struct template_value *value);
+
+static bool put_pretty_list(struct eval *ev, const struct template_value *list)
 {
-    if (value->kind != VALUE_DICT || value->u.dict->n < 2)
-        return template_put_repr(ev, value);
-    const struct dict *dict = value->u.dict;
+    bool tuple = list->kind == VALUE_TUPLE;
+    bool ok = template_put_char(ev, tuple ? '(' : '[');
+    for (size_t i = 0; ok && i < list->u.list.n; i++)
+        ok = (i == 0 || template_put_text(ev, ", ")) && put_pretty(ev, list->u.list.items[i]);
+    return ok && template_put_text(ev, !tuple ? "]" : list->u.list.n == 1 ? ",)" : ")");
+}
+
+static bool put_pretty_dict(struct eval *ev, const struct dict *dict)
+{
     struct template_value **pairs = template_alloc(ev, dict->n, sizeof(void *));
     struct template_value **keys = template_alloc(ev, dict->n, sizeof(void *));
-    if (pairs == NULL || keys == NULL || !template_enter(ev))
+    if (pairs == NULL || keys == NULL)
         return false;
     for (size_t i = 0; i < dict->n; i++) {
         keys[i] = dict->entries[i].key;
@@ -283,8 +291,19 @@ static bool put_pretty(struct eval *ev, const struct template_value *value)
         ok = (i == 0 || template_put_text(ev, ", ")) &&
              template_put_repr(ev, pairs[i]->u.list.items[0]) && template_put_text(ev, ": ") &&
              put_pretty(ev, pairs[i]->u.list.items[1]);
-    template_leave(ev);
     return ok && template_put_char(ev, '}');
+}
+
+static bool put_pretty(struct eval *ev, const struct template_value *value)
+{
+    bool list = value->kind == VALUE_LIST || value->kind == VALUE_TUPLE;
+    if (!list && value->kind != VALUE_DICT)
+        return template_put_repr(ev, value);
+    if (!template_enter(ev))
+        return false;
+    bool ok = list ? put_pretty_list(ev, value) : put_pretty_dict(ev, value->u.dict);
+    template_leave(ev);
+    return ok;
 }
 
 static struct template_value *filter_pprint(struct eval *ev, struct template_value *self,

@@ -177,7 +177,8 @@ static struct template_value *filter_indent(struct eval *ev, struct template_val
             (indented && !template_put_str(ev, indent)) || !template_put_str(ev, line))
             return NULL;
     }
-    return lines != NULL ? template_take(ev, mark) : NULL;
+    struct template_value *result = lines != NULL ? template_take(ev, mark) : NULL;
+    return self->safe ? template_markup(ev, result) : result;
 }
 
 static struct template_value *cut(struct eval *ev, struct template_value *text, int64_t stop)

@@ -20,6 +20,8 @@ struct wrap {
     bool break_long;
     bool break_hyphens;
     struct template_value *newline;
+    size_t start;  /* of the next chunk */
+    size_t end;    /* of the next chunk */
     size_t lines;  /* of this source line */
     size_t pieces; /* on the line being built */
     size_t used;   /* its characters */
@@ -144,36 +146,49 @@ static size_t cut_long(const struct wrap *w, size_t start, size_t end)
     return behind;
 }
 
-static bool wrap_line(struct eval *ev, struct wrap *w)
+static void next_chunk(struct wrap *w, size_t start)
 {
-    size_t start = 0;
-    size_t end = w->n > 0 ? chunk_end(w, 0) : 0;
-    while (start < w->n) {
-        bool blank = false;
-        if (w->lines > 0 && all_space(w, start, end)) {
-            start = end;
-            end = start < w->n ? chunk_end(w, start) : start;
-        }
-        while (start < w->n && w->used + (end - start) <= w->width) {
-            if (!put_piece(ev, w, start, end))
-                return false;
-            blank = all_space(w, start, end);
-            start = end;
-            end = start < w->n ? chunk_end(w, start) : start;
-        }
-        if (start < w->n && end - start > w->width && (w->break_long || w->pieces == 0)) {
-            size_t cut = w->break_long ? cut_long(w, start, end) : end;
-            if (!put_piece(ev, w, start, cut))
-                return false;
-            blank = all_space(w, start, cut);
-            start = cut;
-            if (start == end && start < w->n)
-                end = chunk_end(w, start);
-        }
-        end_line(ev, w, blank);
-        if (!template_step(ev, 1))
+    w->start = start;
+    w->end = start < w->n ? chunk_end(w, start) : start;
+}
+
+/* Puts [start, cut) of the chunk. */
+static bool put_chunk(struct eval *ev, struct wrap *w, size_t cut, bool *ret_blank)
+{
+    size_t end = w->end;
+    if (!put_piece(ev, w, w->start, cut))
+        return false;
+    *ret_blank = all_space(w, w->start, cut);
+    if (cut >= end)
+        next_chunk(w, cut);
+    else
+        w->start = cut; /* the rest is a chunk */
+    return true;
+}
+
+static bool put_line(struct eval *ev, struct wrap *w)
+{
+    bool blank = false;
+    if (w->lines > 0 && all_space(w, w->start, w->end))
+        next_chunk(w, w->end);
+    while (w->start < w->n && w->used + (w->end - w->start) <= w->width)
+        if (!put_chunk(ev, w, w->end, &blank))
+            return false;
+    if (w->start < w->n && w->end - w->start > w->width && (w->break_long || w->pieces == 0)) {
+        size_t cut = w->break_long ? cut_long(w, w->start, w->end) : w->end;
+        if (!put_chunk(ev, w, cut, &blank))
             return false;
     }
+    end_line(ev, w, blank);
+    return template_step(ev, 1);
+}
+
+static bool wrap_line(struct eval *ev, struct wrap *w)
+{
+    next_chunk(w, 0);
+    while (w->start < w->n)
+        if (!put_line(ev, w))
+            return false;
     return true;
 }
 

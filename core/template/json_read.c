@@ -36,7 +36,8 @@ static char peek(const struct reader *r)
 
 static void skip_blanks(struct reader *r)
 {
-    while (r->at < r->n && memchr(" \t\n\r", r->s[r->at], 4) != NULL)
+    while (r->at < r->n && (r->s[r->at] == ' ' || r->s[r->at] == '\t' || r->s[r->at] == '\n' ||
+                            r->s[r->at] == '\r'))
         r->at++;
 }
 

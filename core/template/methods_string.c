@@ -499,6 +499,8 @@ static struct template_value *str_replace(struct eval *ev, struct template_value
     if (!template_arg_string(ev, args, 0, &part) || !template_arg_string(ev, args, 1, &with) ||
         !template_arg_int(ev, args, 2, &count))
         return NULL;
+    if (args->bound[2] != NULL && args->bound[2]->kind == VALUE_BIG)
+        return template_fail(ev, "replace: a count beyond 64 bits");
     size_t mark = template_mark(ev);
     bool ok = BYTES(part) == 0 ? replace_empty(ev, self, with, count)
                                : replace_part(ev, self, part, with, count);
