@@ -50,19 +50,34 @@ LINEAR_INLINE __m256i twice(__m256i pair, const size_t run)
                     : _mm256_blend_epi16(_mm256_srli_epi32(pair, 16), pair, 0xaa);
 }
 
+/* Step s of 32 columns of Q3_K; see pack_q3_k.c for the last two. */
+LINEAR_INLINE __m256i weights_q3(const uint8_t *q, const size_t s)
+{
+    const __m256i seven = _mm256_set1_epi8(7);
+    __m256i v = load_lanes(q + (s < 6 ? 64 * (s / 2) : 0));
+    if (s < 6)
+        return _mm256_and_si256(s % 2 == 0 ? v : _mm256_srli_epi16(v, 3), seven);
+    __m256i b = load_lanes(q + 64), c = load_lanes(q + 128);
+    v = _mm256_and_si256(_mm256_srli_epi16(v, 6), _mm256_set1_epi8(0x03));
+    b = _mm256_and_si256(_mm256_srli_epi16(b, 4), _mm256_set1_epi8(0x0c));
+    c = _mm256_and_si256(_mm256_srli_epi16(c, 2), _mm256_set1_epi8(0x30));
+    v = _mm256_or_si256(v, _mm256_or_si256(b, c));
+    return _mm256_and_si256(s == 6 ? v : _mm256_srli_epi16(v, 3), seven);
+}
+
 /* The four steps of run 0 or 1 of a pair of Q2_K or Q3_K. */
 LINEAR_INLINE void load_run_16(__m256i w[4], const uint8_t *group, const size_t run,
                                const enum kind kind)
 {
-    const uint8_t *line = group + 64 * run + (kind == KIND_Q3_K ? 64 : 0);
-    __m256i v = load_lanes(line), plane = load_lanes(group);
-    prefetch_ahead(line);
+    __m256i v = load_lanes(group + 64 * run);
+    prefetch_ahead(group + 64 * run);
+    if (kind == KIND_Q3_K && run == 1)
+        prefetch_ahead(group + 128);
     LINEAR_UNROLL
-    for (size_t g = 0; g < 4; g++) {
-        w[g] = _mm256_and_si256(_mm256_srli_epi16(v, (int)(2 * g)), _mm256_set1_epi8(3));
-        if (kind == KIND_Q3_K)
-            w[g] = with_plane(w[g], plane, 4 * run + g, 2);
-    }
+    for (size_t g = 0; g < 4; g++)
+        w[g] = kind == KIND_Q3_K
+                   ? weights_q3(group, 4 * run + g)
+                   : _mm256_and_si256(_mm256_srli_epi16(v, (int)(2 * g)), _mm256_set1_epi8(3));
 }
 
 LINEAR_INLINE void add_run_16(__m256i total[LINEAR_AVX2_ROWS], const __m256i w[4], __m256i scale,

@@ -13,8 +13,8 @@ enum kind { KIND_Q2_K, KIND_Q3_K, KIND_IQ4_XS };
 
 enum { SCALES = 64, Q3_HIGHS = 192 };
 
-/* Bytes of 32 columns: two lines of crumbs; a plane line and two of crumbs; four of nibbles. IQ4_XS has
- * one scale for all 32, the others two. */
+/* 32 columns take two lines of crumbs, three of three bits, or four of nibbles. IQ4_XS has one scale for
+ * all 32, the others two. */
 struct geometry {
     size_t quants, pair, chunk; /* offset of the first line; columns of a pair; bytes */
     size_t per_32;
@@ -66,21 +66,37 @@ LINEAR_INLINE __m512i crumbs(__m512i line, const size_t g)
     return _mm512_and_si512(_mm512_srli_epi32(line, (unsigned)(2 * g)), _mm512_set1_epi8(3));
 }
 
+/* Step s of Q3_K; see pack_q3_k.c for the last two. */
+LINEAR_INLINE __m512i weights_q3(const uint8_t *q, const size_t s, const size_t n_rows)
+{
+    const __m512i seven = _mm512_set1_epi8(7);
+    if (s < 6) {
+        const uint8_t *line = q + 64 * (s / 2);
+        return s % 2 == 0 ? _mm512_and_si512(load_first(line, n_rows), seven)
+                          : _mm512_and_si512(_mm512_srli_epi32(load_vector(line), 3), seven);
+    }
+    __m512i a = _mm512_srli_epi32(load_vector(q), 4);
+    __m512i b = _mm512_srli_epi32(load_vector(q + 64), 2);
+    __m512i v = load_vector(q + 128);
+    v = _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)0xc0), v, b, 0xca); /* mask ? v : b */
+    v = _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)0xf0), v, a, 0xca);
+    return _mm512_and_si512(_mm512_srli_epi32(v, s == 6 ? 2 : 5), seven);
+}
+
 /* Step s of 32 columns: columns 4s..4s+3. */
 LINEAR_INLINE __m512i weights_of(const uint8_t *q, const size_t s, const size_t n_rows,
                                  const enum kind kind)
 {
+    if (kind == KIND_Q3_K)
+        return weights_q3(q, s, n_rows);
     if (kind == KIND_IQ4_XS) {
         const uint8_t *line = q + 64 * (s % 4);
         return from_codebook(s < 4 ? low_nibbles(load_first(line, n_rows))
                                    : high_nibbles(load_vector(line)),
                              pack_iq4_values, 128);
     }
-    const uint8_t *line = q + (kind == KIND_Q3_K ? 64 : 0) + 64 * (s / 4);
-    __m512i w = crumbs(s % 4 == 0 ? load_first(line, n_rows) : load_vector(line), s % 4);
-    if (kind == KIND_Q2_K)
-        return w;
-    return with_plane(w, s == 0 ? load_first(q, n_rows) : load_vector(q), s, 2);
+    const uint8_t *line = q + 64 * (s / 4);
+    return crumbs(s % 4 == 0 ? load_first(line, n_rows) : load_vector(line), s % 4);
 }
 
 /* Run 0 or 1 of a pair, its 32 columns (which 16-column runs share) of the first panel and row. */
