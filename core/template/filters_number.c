@@ -184,7 +184,7 @@ static double round_double(double d, int64_t digits)
     return nearbyint(d / scale) * scale;
 }
 
-static int64_t round_int(int64_t i, int64_t digits)
+static pl_int128 round_int(int64_t i, int64_t digits)
 {
     if (digits >= 0)
         return i;
@@ -197,7 +197,7 @@ static int64_t round_int(int64_t i, int64_t digits)
     int64_t low = i - rest;
     int64_t twice = (rest < 0 ? -rest : rest) - (scale - (rest < 0 ? -rest : rest));
     bool up = twice > 0 || (twice == 0 && (low / scale) % 2 != 0);
-    return up ? low + (rest < 0 ? -scale : scale) : low;
+    return up ? (pl_int128)low + (rest < 0 ? -scale : scale) : low;
 }
 
 static struct template_value *filter_round(struct eval *ev, struct template_value *self,
@@ -213,10 +213,10 @@ static struct template_value *filter_round(struct eval *ev, struct template_valu
     size_t n = method != NULL ? method->u.string.bytes : 6;
     const char *name = method != NULL ? method->u.string.text : "common";
     if (n == 6 && memcmp(name, "common", n) == 0) {
-        if (self->kind == VALUE_BIG && precision >= 0)
-            return self;
+        if (self->kind == VALUE_BIG)
+            return precision >= 0 ? self : template_fail(ev, "integer beyond 64 bits");
         if (template_as_int(self, &i))
-            return template_check(ev, template_int(ev->values, round_int(i, precision)));
+            return template_check(ev, template_int_wide(ev->values, round_int(i, precision)));
         return template_check(ev,
                               template_float(ev->values, round_double(self->u.number, precision)));
     }

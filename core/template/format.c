@@ -169,6 +169,24 @@ static bool is_float_type(char type)
     return type != 0 && strchr("eEfFgG%", type) != NULL;
 }
 
+static bool put_big_formatted(struct eval *ev, const struct format_spec *spec,
+                              const struct template_value *big)
+{
+    if (is_float_type(spec->type))
+        return put_double(ev, spec, template_as_double(big));
+    if (spec->type == 0 || spec->type == 'd' || spec->type == 'n')
+        return put_big(ev, spec, big);
+    template_fail(ev, "a conversion of an integer beyond 64 bits");
+    return false;
+}
+
+/* Nothing in it is for numbers only. */
+static bool fits_string(const struct format_spec *spec)
+{
+    return (spec->type == 0 || spec->type == 's') && spec->sign == 0 && spec->group == 0 &&
+           spec->align != '=' && !spec->alternate;
+}
+
 bool template_put_formatted(struct eval *ev, const struct format_spec *spec,
                             struct template_value *value)
 {
@@ -178,18 +196,13 @@ bool template_put_formatted(struct eval *ev, const struct format_spec *spec,
         return false;
     }
     if (value->kind == VALUE_STRING) {
-        if (spec->type == 0 || spec->type == 's')
+        if (fits_string(spec))
             return put_string(ev, spec, value);
     } else if (value->kind == VALUE_FLOAT) {
         if (spec->type == 0 || spec->type == 'n' || is_float_type(spec->type))
             return put_double(ev, spec, value->u.number);
     } else if (value->kind == VALUE_BIG) {
-        if (is_float_type(spec->type))
-            return put_double(ev, spec, template_as_double(value));
-        if (spec->type == 0 || spec->type == 'd' || spec->type == 'n')
-            return put_big(ev, spec, value);
-        template_fail(ev, "a conversion of an integer beyond 64 bits");
-        return false;
+        return put_big_formatted(ev, spec, value);
     } else if (template_as_int(value, &i)) {
         if (is_float_type(spec->type))
             return put_double(ev, spec, (double)i);

@@ -88,6 +88,8 @@ static bool put_text_conversion(struct eval *ev, const struct percent *p, struct
     if (text != NULL && p->safe && !value->safe)
         text = template_escape(ev, text);
     spec->type = 's';
+    spec->sign = 0; /* without effect on text */
+    spec->alternate = false;
     return text != NULL && template_put_formatted(ev, spec, text);
 }
 
@@ -132,7 +134,7 @@ static bool put_field(struct eval *ev, struct percent *p)
     struct format_spec spec = {.fill = " ", .fill_n = 1, .align = '>', .precision = -1};
     struct template_value *value = NULL;
     bool zero = false;
-    if (!template_step(ev, 2) || (p->s[p->at] == '(' && !read_key(ev, p, &value)))
+    if (p->s[p->at] == '(' && !read_key(ev, p, &value))
         return false;
     for (; p->at < p->n && strchr("#0- +", p->s[p->at]) != NULL && p->s[p->at] != '\0'; p->at++) {
         char flag = p->s[p->at];
@@ -188,7 +190,7 @@ struct template_value *template_format_percent(struct eval *ev, struct template_
             break;
         if (++p.at == p.n)
             return template_fail(ev, "incomplete format");
-        if (!put_field(ev, &p))
+        if (!template_step(ev, 2) || !put_field(ev, &p))
             return NULL;
     }
     bool left_over = p.tuple ? p.used < arg->u.list.n

@@ -44,6 +44,10 @@ PL_NODISCARD bool template_list_add(struct template_values *values, struct templ
 PL_NODISCARD bool template_dict_set(struct template_values *values, struct template_value *dict,
                                     const char *key, size_t key_n, struct template_value *item);
 
+/* NULL where it isn't there or `dict` is no dict. */
+struct template_value *template_dict_get(const struct template_value *dict, const char *key,
+                                         size_t key_n);
+
 /* The value of a JSON text, as Python's json.loads reads it: an integer of any length keeps its digits.
  * PL_EFORMAT with "json: byte N: ...", PL_ENOMEM. */
 PL_NODISCARD enum pl_status template_json_read(struct template_values *values, const char *text,

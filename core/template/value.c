@@ -313,3 +313,12 @@ bool template_dict_set(struct template_values *values, struct template_value *di
         return false;
     return template_dict_append(values, dict->u.dict, name, template_hash_text(key, key_n), item);
 }
+
+struct template_value *template_dict_get(const struct template_value *dict, const char *key,
+                                         size_t key_n)
+{
+    if (dict == NULL || dict->kind != VALUE_DICT)
+        return NULL;
+    const struct dict_entry *entry = template_dict_find_text(dict->u.dict, key, key_n);
+    return entry != NULL ? entry->item : NULL;
+}

@@ -519,7 +519,7 @@ bool template_contains(struct eval *ev, struct template_value *container,
         *ret = entry != NULL;
         return ok;
     }
-    struct seq seq;
+    struct seq seq = {0};
     if (!template_iterate(ev, container, &seq))
         return false;
     *ret = false;

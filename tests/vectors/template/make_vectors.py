@@ -74,6 +74,19 @@ b' | '\u00e9' | '\ud83d\ude00'|length > 0 | '{{' | '%}' | "#}" | '\N{DASH}' | '\
 """.strip("\n")
 
 TEMPLATES = [
+    "{{ '{:+}'.format('a') }}",
+    "{{ '{:=5}'.format('a') }}",
+    "{{ '{:,}'.format('a') }}",
+    "{{ '{:05}'.format('a') }}",
+    "{{ '{:#}'.format('a') }}",
+    "{{ '%+s|%#s|% 5s|%05s' % ('a','b','c','d') }}",
+    '{{ 9223372036854775807|round(-1) }}',
+    '{{ -9223372036854775807|round(-3) }}',
+    "{{ '{:>+5}'.format(3) }}",
+    "{{ [{'b': 1, 'a': 2}]|pprint }}",
+    "{{ [('a'|e)|indent(2, true)] }} {{ [('abcdefgh'|e)|truncate(5, leeway=0)] }} {{ ()|first|last is defined }}",
+    '{% for i in [1, 2, 3] %}{{ k }}{% set k = i %}{{ k }}{% endfor %}',
+    '{% for i in [1, 2, 3, 4] if i is odd %}{{ loop.last }}{% set z = i %}{% endfor %}{{ z }}',
     "{{ 'x' % missing }}",
     "{{ '%s' % missing }}",
     "{{ '%s' % l.append }}",
