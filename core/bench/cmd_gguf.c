@@ -143,11 +143,13 @@ static void put_line(struct buf *out, const char *label, const struct gguf *file
 
 static void put_summary(struct buf *out, const struct gguf *file)
 {
-    buf_printf(out,
-               "file          GGUF v%u, %zu bytes (%.1f MiB), %" PRIu64 " keys, %" PRIu64
-               " tensors\n",
-               gguf_version(file), gguf_file_bytes(file), mib(gguf_file_bytes(file)),
-               gguf_n_kv(file), gguf_n_tensors(file));
+    buf_printf(
+        out, "file          GGUF v%u, %zu bytes (%.1f MiB), %" PRIu64 " keys, %" PRIu64 " tensors",
+        gguf_version(file), gguf_file_bytes(file), mib(gguf_file_bytes(file)), gguf_n_kv(file),
+        gguf_n_tensors(file));
+    if (gguf_n_shards(file) > 1)
+        buf_printf(out, ", %u shards", gguf_n_shards(file));
+    buf_char(out, '\n');
     put_line(out, "name", file, "general.name");
     put_line(out, "architecture", file, "general.architecture");
     put_types(out, file);
