@@ -24,52 +24,6 @@
 #define CASE_DEPTH_MAX    128                /* nesting of a case: tool schemas reach about 20 */
 #define TEMPLATE_FILE_MAX ((size_t)16 << 20) /* bytes; the longest published one has 30 KiB */
 
-static struct template_value *value_of(struct template_values *values, json_object *json);
-
-static struct template_value *list_of(struct template_values *values, json_object *json)
-{
-    struct template_value *list = template_list(values);
-    for (size_t i = 0; i < json_object_array_length(json); i++)
-        if (!template_list_add(values, list, value_of(values, json_object_array_get_idx(json, i))))
-            return NULL;
-    return list;
-}
-
-/* Adds the members of an object to a dict, in their order. */
-static bool add_members(struct template_values *values, struct template_value *dict,
-                        json_object *json)
-{
-    struct json_object_iterator at = json_object_iter_begin(json);
-    struct json_object_iterator end = json_object_iter_end(json);
-    for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
-        const char *name = json_object_iter_peek_name(&at);
-        if (!template_dict_set(values, dict, name, strlen(name),
-                               value_of(values, json_object_iter_peek_value(&at))))
-            return false;
-    }
-    return true;
-}
-
-/* Calls itself through list_of and add_members, at most CASE_DEPTH_MAX deep. */
-static struct template_value *value_of(struct template_values *values, json_object *json)
-{
-    switch (json_object_get_type(json)) {
-    case json_type_null: return template_none(values);
-    case json_type_boolean: return template_bool(values, json_object_get_boolean(json));
-    case json_type_int: return template_int(values, json_object_get_int64(json));
-    case json_type_double: return template_float(values, json_object_get_double(json));
-    case json_type_string:
-        return template_string(values, json_object_get_string(json),
-                               (size_t)json_object_get_string_len(json));
-    case json_type_array: return list_of(values, json);
-    case json_type_object: {
-        struct template_value *dict = template_dict(values);
-        return add_members(values, dict, json) ? dict : NULL;
-    }
-    }
-    return NULL;
-}
-
 /* "2026-03-14T15:09:26" as if it were UTC; false if it has another form. */
 static bool read_now(json_object *json, int64_t *ret_unix_s)
 {
@@ -90,31 +44,46 @@ static const char *const case_variables[] = {
     "messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token",
 };
 
+/* Adds the members of kwargs, found in `all`, to the globals. */
+static bool add_kwargs(struct template_values *values, const struct template_value *all,
+                       json_object *kwargs, struct template_value *globals)
+{
+    const struct template_value *dict = template_dict_get(all, "kwargs", strlen("kwargs"));
+    struct json_object_iterator at = json_object_iter_begin(kwargs);
+    struct json_object_iterator end = json_object_iter_end(kwargs);
+    for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
+        const char *name = json_object_iter_peek_name(&at);
+        size_t n = strlen(name);
+        if (!template_dict_set(values, globals, name, n, template_dict_get(dict, name, n)))
+            return false;
+    }
+    return true;
+}
+
+/* all: the case as a value; it has the digits of integers that json-c would cut to 64 bits. */
 static bool make_globals(struct template_values *values, json_object *root,
-                         struct template_value *globals)
+                         const struct template_value *all, struct template_value *globals)
 {
     for (size_t i = 0; i < PL_ARRAY_LEN(case_variables); i++) {
         const char *name = case_variables[i];
-        json_object *json = NULL;
-        bool given = json_object_object_get_ex(root, name, &json);
-        struct template_value *value = NULL;
-        if (given)
-            value = value_of(values, json);
-        else if (strcmp(name, "add_generation_prompt") == 0)
+        struct template_value *value = template_dict_get(all, name, strlen(name));
+        if (value == NULL && strcmp(name, "add_generation_prompt") == 0)
             value = template_bool(values, false);
-        else if (strcmp(name, "bos_token") == 0 || strcmp(name, "eos_token") == 0)
+        else if (value == NULL &&
+                 (strcmp(name, "bos_token") == 0 || strcmp(name, "eos_token") == 0))
             value = template_string(values, "", 0);
-        else
+        else if (value == NULL)
             value = template_none(values);
         if (!template_dict_set(values, globals, name, strlen(name), value))
             return false;
     }
     json_object *kwargs = NULL;
     return !json_object_object_get_ex(root, "kwargs", &kwargs) || kwargs == NULL ||
-           add_members(values, globals, kwargs);
+           add_kwargs(values, all, kwargs, globals);
 }
 
-static json_object *read_case(void)
+/* *ret_text: the case as it was read, malloc'ed. */
+static json_object *read_case(char **ret_text, size_t *ret_n)
 {
     size_t n = 0;
     char *text = lines_read_all("template", &n);
@@ -128,7 +97,8 @@ static json_object *read_case(void)
                        json_tokener_error_desc(json_tokener_get_error(parser)));
         json_tokener_free(parser);
     }
-    free(text);
+    *ret_text = text;
+    *ret_n = n;
     json_object *kwargs = NULL;
     if (root != NULL && (!json_object_is_type(root, json_type_object) ||
                          (json_object_object_get_ex(root, "kwargs", &kwargs) && kwargs != NULL &&
@@ -140,7 +110,7 @@ static json_object *read_case(void)
     return root;
 }
 
-static int render(const struct template *tmpl, json_object *root)
+static int render(const struct template *tmpl, json_object *root, const char *json, size_t json_n)
 {
     struct template_context context = {.now_unix_s = clock_unix_s()};
     json_object *now = NULL;
@@ -156,7 +126,10 @@ static int render(const struct template *tmpl, json_object *root)
     int code = BENCH_OK;
     char *text = NULL;
     size_t n = 0;
-    if (!make_globals(values, root, globals))
+    struct template_value *all = NULL;
+    if (template_json_read(values, json, json_n, &all, &err) != PL_OK)
+        code = bench_fail("template", "standard input: %s", err.msg);
+    else if (!make_globals(values, root, all, globals))
         code = bench_fail("template", "the case is too large");
     else if (template_render(tmpl, values, &context, &text, &n, &err) != PL_OK)
         code = bench_fail("template", "%s", err.msg);
@@ -201,8 +174,10 @@ int cmd_template(int argc, char **argv)
     free(source);
     if (status != PL_OK)
         return bench_fail("template", "%s", err.msg);
-    json_object *root = read_case();
-    int code = root == NULL ? BENCH_FAILED : render(tmpl, root);
+    char *json = NULL;
+    json_object *root = read_case(&json, &n);
+    int code = root == NULL ? BENCH_FAILED : render(tmpl, root, json, n);
+    free(json);
     json_object_put(root);
     template_free(tmpl);
     return code;

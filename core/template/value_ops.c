@@ -523,7 +523,7 @@ bool template_contains(struct eval *ev, struct template_value *container,
     if (!template_iterate(ev, container, &seq))
         return false;
     *ret = false;
-    for (size_t i = 0; i < seq.n && !*ret; i++)
+    for (size_t i = 0; seq.items != NULL && i < seq.n && !*ret; i++)
         if (!template_equal(ev, seq.items[i], item, ret))
             return false;
     return true;
