@@ -1,6 +1,6 @@
 /*
- * linear_avx2_pairs.c - AVX2 tiles for types with blocks of 256 whose scales lie in pairs: Q2_K, Q3_K,
- * IQ4_XS.
+ * linear_avx2_pairs.c - AVX2 tiles for types with blocks of 256 whose scales are used in pairs: Q2_K,
+ * Q3_K, IQ4_XS.
  *
  * Runs of Q2_K and Q3_K are summed in 16 bits (16 products of at most 7 * 127 in four places) and
  * multiplied by their scale in vpmaddwd. Q3_K's offset of 4 is taken back once per block, by the same
@@ -15,7 +15,7 @@ enum { SCALES = 64, Q2_QUANTS = 320, Q2_GROUP = 128, Q2_CHUNK = 1344 };
 enum { Q3_HIGHS = 192, Q3_QUANTS = 256, Q3_GROUP = 192, Q3_CHUNK = 1792 };
 enum { XS_QUANTS = 192, XS_RUN = 256, XS_CHUNK = 2240 };
 
-/* The scales of Q3_K out of six bits each, in order of pairs: of 16 rows. */
+/* The scales of Q3_K out of six bits each, of 16 rows. */
 LINEAR_INLINE void unpack_q3(uint8_t *ret, const uint8_t *chunk)
 {
     for (size_t i = 0; i < 64; i += 32) {
@@ -37,9 +37,12 @@ LINEAR_INLINE void unpack_q3(uint8_t *ret, const uint8_t *chunk)
 /* The scales (or, `mins`, Q2_K's minima) of a pair of runs, 16 bits each; p: of the half. */
 LINEAR_INLINE __m256i load_pair(const uint8_t *p, const bool mins, const enum kind kind)
 {
+    __m128i even = _mm_loadl_epi64((const __m128i *)(const void *)p);
+    __m128i odd = _mm_loadl_epi64((const __m128i *)(const void *)(p + 16));
+    __m128i bytes = _mm_unpacklo_epi8(even, odd);
     if (kind != KIND_Q2_K)
-        return _mm256_cvtepi8_epi16(load_16(p));
-    __m256i both = _mm256_cvtepu8_epi16(load_16(p));
+        return _mm256_cvtepi8_epi16(bytes);
+    __m256i both = _mm256_cvtepu8_epi16(bytes);
     return mins ? _mm256_srli_epi16(both, 4) : _mm256_and_si256(both, _mm256_set1_epi16(15));
 }
 
@@ -125,7 +128,7 @@ LINEAR_INLINE void add_block_xs(__m256i total[LINEAR_AVX2_ROWS], const uint8_t *
                                 const size_t n_rows)
 {
     for (size_t j = 0; j < 4; j++) {
-        __m256i pair = load_pair(chunk + SCALES + 32 * j + 16 * half, false, KIND_IQ4_XS);
+        __m256i pair = load_pair(chunk + SCALES + 32 * j + 8 * half, false, KIND_IQ4_XS);
         const uint8_t *q = chunk + XS_QUANTS + j * 2 * XS_RUN + 32 * half;
         add_run_xs(total, q, _mm256_srai_epi32(_mm256_slli_epi32(pair, 16), 16), x + 64 * j,
                    x_bytes, n_rows);
@@ -186,7 +189,7 @@ LINEAR_INLINE void add_block(__m256 acc[LINEAR_AVX2_ROWS], const uint8_t *chunk,
         unpack_q3(unpacked, chunk);
         scales = unpacked;
     }
-    scales += 16 * half;
+    scales += 8 * half;
     add_block_16(total, chunk + (kind == KIND_Q3_K ? Q3_QUANTS : Q2_QUANTS) + 32 * half, scales, x,
                  t->x_bytes, n_rows, kind);
     add_sums(imin, scales, sum16, t->x_bytes, n_rows, kind);

@@ -1,10 +1,10 @@
 /*
- * linear_avx512_pairs.c - AVX-512 VNNI tiles for types with blocks of 256 whose scales lie in pairs, as
- * vpdpwssd takes them: Q2_K, Q3_K, IQ4_XS.
+ * linear_avx512_pairs.c - AVX-512 VNNI tiles for types with blocks of 256 that need one sum over pairs of
+ * runs beside the product: Q2_K, Q3_K, IQ4_XS.
  *
- * A lane of a pair holds the scales of runs 2j and 2j + 1, sign-extended to 16 bits. Weights are
- * multiplied unsigned: Q3_K as q, 4 too large, IQ4_XS as the codebook plus 128; the offset is taken
- * back once per block, offset * sum of scale * sum(x), the same sum that Q2_K needs of its minima.
+ * Weights are multiplied unsigned: Q3_K as q, 4 too large, IQ4_XS as the codebook plus 128; the offset
+ * is taken back once per block, as offset * sum of scale * sum(x), which is the sum that Q2_K needs of
+ * its minima. vpdpwssd adds two runs of it.
  */
 #include "linear_avx512_k.h"
 #include "pack_bits.h"
@@ -13,22 +13,23 @@ enum kind { KIND_Q2_K, KIND_Q3_K, KIND_IQ4_XS };
 
 enum { SCALES = 64, Q3_HIGHS = 192 };
 
-/* 32 columns take two lines of crumbs, three of three bits, or four of nibbles. IQ4_XS has one scale for
- * all 32, the others two. */
+/* A group is what one turn of the loop over a block takes: one line of crumbs, 16 columns; three lines of
+ * three bits, 32 columns of two runs; four lines of nibbles, one run of 32. */
 struct geometry {
-    size_t quants, pair, chunk; /* offset of the first line; columns of a pair; bytes */
-    size_t per_32;
+    size_t quants, chunk;      /* bytes: offset of the first line; a chunk */
+    size_t group, group_steps; /* bytes; steps of 4 columns */
+    size_t run_steps;
     unsigned offset_log2;
 };
 
 LINEAR_INLINE struct geometry geometry_of(const enum kind kind)
 {
-    return kind == KIND_Q2_K   ? (struct geometry){320, 32, 1344, 128, 0}
-           : kind == KIND_Q3_K ? (struct geometry){256, 32, 1792, 192, 2}
-                               : (struct geometry){192, 64, 2240, 256, 7};
+    return kind == KIND_Q2_K   ? (struct geometry){320, 1344, 64, 4, 4, 0}
+           : kind == KIND_Q3_K ? (struct geometry){256, 1792, 192, 8, 4, 2}
+                               : (struct geometry){192, 2240, 256, 8, 8, 7};
 }
 
-/* The scales of Q3_K out of six bits each, in order of pairs. */
+/* The scales of Q3_K out of six bits each. */
 LINEAR_INLINE void unpack_q3(uint8_t *ret, const uint8_t *chunk)
 {
     const __m512i low[2] = {load_vector(chunk + SCALES), load_vector(chunk + SCALES + 64)};
@@ -43,21 +44,21 @@ LINEAR_INLINE void unpack_q3(uint8_t *ret, const uint8_t *chunk)
     }
 }
 
-/* The whole numbers of pair j that scale the runs (or, `mins`, that Q2_K takes off). */
-LINEAR_INLINE __m512i load_pair(const uint8_t *scales, const size_t j, const bool mins,
-                                const enum kind kind)
+/* The scales of a run, as int32. */
+LINEAR_INLINE __m512i load_scale(const uint8_t *p, const enum kind kind)
 {
-    __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)(scales + 32 * j));
-    if (kind != KIND_Q2_K)
-        return _mm512_cvtepi8_epi16(bytes);
-    __m512i both = _mm512_cvtepu8_epi16(bytes);
-    return mins ? _mm512_srli_epi16(both, 4) : _mm512_and_si512(both, _mm512_set1_epi16(15));
+    if (kind == KIND_Q2_K)
+        return _mm512_and_si512(_mm512_cvtepu8_epi32(load_16(p)), _mm512_set1_epi32(15));
+    return _mm512_cvtepi8_epi32(load_16(p));
 }
 
-/* Run 0 or 1 of a pair, as int32. */
-LINEAR_INLINE __m512i scale_of(__m512i pair, const size_t run)
+/* What sums of x are multiplied by, scales or Q2_K's minima: of two runs, 16 bits each. */
+LINEAR_INLINE __m512i load_pair(const uint8_t *p, const enum kind kind)
 {
-    return _mm512_srai_epi32(run == 0 ? _mm512_slli_epi32(pair, 16) : pair, 16);
+    __m128i a = load_16(p), b = load_16(p + 16);
+    __m256i bytes = _mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b));
+    return kind == KIND_Q2_K ? _mm512_srli_epi16(_mm512_cvtepu8_epi16(bytes), 4)
+                             : _mm512_cvtepi8_epi16(bytes);
 }
 
 /* Crumb g of the bytes of a line. */
@@ -83,7 +84,7 @@ LINEAR_INLINE __m512i weights_q3(const uint8_t *q, const size_t s, const size_t 
     return _mm512_and_si512(_mm512_srli_epi32(v, s == 6 ? 2 : 5), seven);
 }
 
-/* Step s of 32 columns: columns 4s..4s+3. */
+/* Step s of a group: columns 4s..4s+3. */
 LINEAR_INLINE __m512i weights_of(const uint8_t *q, const size_t s, const size_t n_rows,
                                  const enum kind kind)
 {
@@ -95,70 +96,65 @@ LINEAR_INLINE __m512i weights_of(const uint8_t *q, const size_t s, const size_t 
                                    : high_nibbles(load_vector(line)),
                              pack_iq4_values, 128);
     }
-    const uint8_t *line = q + 64 * (s / 4);
-    return crumbs(s % 4 == 0 ? load_first(line, n_rows) : load_vector(line), s % 4);
+    return crumbs(s == 0 ? load_first(q, n_rows) : load_vector(q), s);
 }
 
-/* Run 0 or 1 of a pair, its 32 columns (which 16-column runs share) of the first panel and row. */
+/* Where a run stands: its group, of the first panel and row, and its steps of it. */
 struct run {
     const uint8_t *q, *x;
-    size_t i;
+    const uint8_t *scales[2]; /* of each panel */
+    size_t first, n_steps;
 };
 
-/* The steps of one run: 4 of a run of 16 columns, 8 of 32. */
-LINEAR_INLINE void add_run(struct sums *total, const struct run run, const __m512i pair[2],
-                           const struct linear_tile *t, const size_t n_panels, const size_t n_rows,
-                           const enum kind kind)
+LINEAR_INLINE void add_run(struct sums *total, const struct run *run, const struct linear_tile *t,
+                           const size_t n_panels, const size_t n_rows, const enum kind kind)
 {
-    const size_t first = kind == KIND_IQ4_XS ? 0 : 4 * run.i;
-    const size_t n_steps = kind == KIND_IQ4_XS ? 8 : 4;
     __m512i scale[2], w[2];
     struct sums sum;
     clear(&sum, n_rows);
     LINEAR_UNROLL
-    for (size_t s = first; s < first + n_steps; s++) {
+    for (size_t s = run->first; s < run->first + run->n_steps; s++) {
         LINEAR_UNROLL
         for (size_t p = 0; p < n_panels; p++)
-            w[p] = weights_of(run.q + p * t->panel_bytes, s, n_rows, kind);
-        add_step(&sum, w, run.x + 4 * s, t->x_bytes, n_panels, n_rows);
+            w[p] = weights_of(run->q + p * t->panel_bytes, s, n_rows, kind);
+        add_step(&sum, w, run->x + 4 * s, t->x_bytes, n_panels, n_rows);
     }
     LINEAR_UNROLL
     for (size_t p = 0; p < n_panels; p++)
-        scale[p] = scale_of(pair[p], run.i);
+        scale[p] = load_scale(run->scales[p], kind);
     add_scaled(total, &sum, scale, n_panels, n_rows);
 }
 
 /* total: sum of scale * w * x, offsets still in;  scales: of each panel */
-LINEAR_INLINE void add_block(struct sums *total, const uint8_t *chunk, const uint8_t *scales[2],
-                             const uint8_t *x, const struct linear_tile *t, const size_t n_panels,
+LINEAR_INLINE void add_block(struct sums *total, const uint8_t *chunk,
+                             const uint8_t *const scales[2], const uint8_t *x,
+                             const struct linear_tile *t, const size_t n_panels,
                              const size_t n_rows, const enum kind kind)
 {
     const struct geometry geo = geometry_of(kind);
     const uint8_t *q = chunk + geo.quants;
-    const size_t second = geo.pair == 64 ? geo.per_32 : 0, x_second = geo.pair == 64 ? 32 : 0;
-    for (size_t j = 0; j < 256 / geo.pair; j++) {
-        __m512i pair[2];
+    size_t at = 0; /* of a run's scales */
+    for (size_t j = 0; j < 64 / geo.group_steps; j++, q += geo.group, x += 4 * geo.group_steps) {
         LINEAR_UNROLL
-        for (size_t p = 0; p < n_panels; p++)
-            pair[p] = load_pair(scales[p], j, false, kind);
-        add_run(total, (struct run){q, x, 0}, pair, t, n_panels, n_rows, kind);
-        add_run(total, (struct run){q + second, x + x_second, 1}, pair, t, n_panels, n_rows, kind);
-        q += geo.per_32 + second;
-        x += geo.pair;
+        for (size_t s = 0; s < geo.group_steps; s += geo.run_steps, at += 16) {
+            const struct run run = {
+                q, x, {scales[0] + at, scales[n_panels - 1] + at}, s, geo.run_steps};
+            add_run(total, &run, t, n_panels, n_rows, kind);
+        }
     }
 }
 
 /* imin: sum of scale (or Q2_K's min) * sum(x) */
-LINEAR_INLINE void add_sums(struct sums *imin, const uint8_t *scales[2], const uint8_t *sums,
+LINEAR_INLINE void add_sums(struct sums *imin, const uint8_t *const scales[2], const uint8_t *sums,
                             const struct linear_tile *t, const size_t n_panels, const size_t n_rows,
                             const enum kind kind)
 {
     LINEAR_UNROLL
-    for (size_t j = 0; j < 256 / geometry_of(kind).pair; j++) {
+    for (size_t j = 0; j < 32 / geometry_of(kind).run_steps; j++) {
         __m512i pair[2];
         LINEAR_UNROLL
         for (size_t p = 0; p < n_panels; p++)
-            pair[p] = load_pair(scales[p], j, true, kind);
+            pair[p] = load_pair(scales[p] + 32 * j, kind);
         add_pairs(imin, pair, sums + 4 * j, t->x_bytes, n_panels, n_rows);
     }
 }
@@ -187,7 +183,8 @@ LINEAR_INLINE void tile_pairs(float *out, const struct linear_tile *t, const siz
     const uint8_t *chunk = t->w;
     for (size_t b = 0; b < t->cols / 256; b++, chunk += geo.chunk) {
         const uint8_t *dx = t->x + at.d + 4 * b, *scales[2];
-        const uint8_t *sums = geo.pair == 64 ? t->x + at.sum32 + 16 * b : t->x + at.sum16 + 32 * b;
+        const uint8_t *sums =
+            kind == KIND_IQ4_XS ? t->x + at.sum32 + 16 * b : t->x + at.sum16 + 32 * b;
         struct sums total, imin;
         LINEAR_UNROLL
         for (size_t p = 0; p < n_panels; p++) {

@@ -8,7 +8,7 @@
  *                              8 nibbles [128]: 16 bytes per 32 columns, low k, high k + 16
  *                              value = d * (scale[k/32] - 32) * book[q]
  *          chunk, 2240 B:      0 d f16 [16 rows] | 32 unused
- *                             64 scale - 32 int8 [4][16 rows][2]               runs 2j and 2j + 1
+ *                             64 scale - 32 int8 [8][16 rows]
  *                            192 lines [8 of 32 columns][4]                    the file's nibbles
  * IQ4_XS takes 2.9 % more than the file: scales of one byte each and padding.
  */
@@ -69,7 +69,7 @@ static void pack_xs(uint8_t *dst, const uint8_t *src, size_t src_stride, size_t 
         const uint8_t *s = src + r * src_stride;
         memcpy(dst + 2 * r, s, 2);
         for (size_t j = 0; j < 8; j++) {
-            dst[XS_SCALES + 32 * (j / 2) + 2 * r + j % 2] = (uint8_t)(file_scale(s, j) - 32);
+            dst[XS_SCALES + 16 * j + r] = (uint8_t)(file_scale(s, j) - 32);
             pack_lines(dst + XS_QUANTS + XS_RUN * j + 4 * r, s + 8 + 16 * j, 16);
         }
     }
@@ -80,7 +80,7 @@ static void decode_xs(struct linear_block *ret, const uint8_t *chunk, size_t blo
     (void)block_i;
     ret->d = linear_f16_to_f32(linear_load_u16(chunk + 2 * lane));
     for (size_t j = 0; j < 16; j++) {
-        uint8_t scale = chunk[XS_SCALES + 32 * (j / 4) + 2 * lane + j / 2 % 2];
+        uint8_t scale = chunk[XS_SCALES + 16 * (j / 2) + lane];
         ret->scale[j] = (int16_t)((scale ^ 0x80) - 0x80);
     }
     for (size_t j = 0; j < 8; j++)

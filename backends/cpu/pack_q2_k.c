@@ -5,7 +5,7 @@
  *                          value = d * scale[k/16] * q - dmin * min[k/16]
  *                          crumbs: 32 bytes per 128 columns, two bits t of byte l: column 32t + l
  *   chunk, 1344 B:         0 d f16 [16 rows] | 32 dmin f16 [16 rows]
- *                         64 scale | min << 4 u8 [8][16 rows][2]            runs 2j and 2j + 1
+ *                         64 scale | min << 4 u8 [16][16 rows]
  *                        320 lines [16 runs of 16 columns]: crumb g of byte i: column 4g + i
  */
 #include "pack_bits.h"
@@ -26,7 +26,7 @@ static void pack(uint8_t *dst, const uint8_t *src, size_t src_stride, size_t n_r
         memcpy(dst + 2 * r, s + 80, 2);
         memcpy(dst + DMIN + 2 * r, s + 82, 2);
         for (size_t j = 0; j < 16; j++) {
-            dst[SCALES + 32 * (j / 2) + 2 * r + j % 2] = s[j];
+            dst[SCALES + 16 * j + r] = s[j];
             for (size_t i = 0; i < 4; i++) {
                 int byte = 0;
                 for (size_t g = 0; g < 4; g++)
@@ -43,7 +43,7 @@ static void decode(struct linear_block *ret, const uint8_t *chunk, size_t block_
     ret->d = linear_f16_to_f32(linear_load_u16(chunk + 2 * lane));
     ret->dmin = linear_f16_to_f32(linear_load_u16(chunk + DMIN + 2 * lane));
     for (size_t j = 0; j < 16; j++) {
-        uint8_t both = chunk[SCALES + 32 * (j / 2) + 2 * lane + j % 2];
+        uint8_t both = chunk[SCALES + 16 * j + lane];
         ret->scale[j] = (int16_t)(both & 15);
         ret->min[j] = (int16_t)(both >> 4);
         for (size_t k = 0; k < 16; k++)

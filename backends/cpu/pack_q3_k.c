@@ -8,7 +8,7 @@
  *                        108 d f16        value = d * (scale[k/16] - 32) * (q - 4), q = crumb | top << 2
  *   chunk, 1792 B:         0 d f16 [16 rows] | 32 unused
  *                         64 low nibbles of scales, two lines, and 192 high pairs of bits, one line:
- *                            byte 32p + 2r + e of quarter t is scale 4t + 2p + e of row r; quarters 0
+ *                            byte 16i + r of quarter t is scale 4t + i of row r; quarters 0
  *                            to 3 are the low and high nibbles of the first line, then the second,
  *                            and pair of bits t of the third
  *                        256 [8 of 32 columns]: three lines
@@ -36,7 +36,7 @@ static int file_quant(const uint8_t *s, size_t k)
 
 static void pack_scale(uint8_t *dst, size_t j, size_t r, int scale)
 {
-    size_t t = j / 4, at = 32 * (j / 2 % 2) + 2 * r + j % 2;
+    size_t t = j / 4, at = 16 * (j % 4) + r;
     uint8_t *low = dst + SCALES + PACK_LINE * (t / 2) + at, *high = dst + HIGHS + at;
     *low = (uint8_t)(*low | (scale & 15) << (4 * (t % 2)));
     *high = (uint8_t)(*high | (scale >> 4) << (2 * t));
@@ -44,7 +44,7 @@ static void pack_scale(uint8_t *dst, size_t j, size_t r, int scale)
 
 static int unpack_scale(const uint8_t *chunk, size_t j, size_t r)
 {
-    size_t t = j / 4, at = 32 * (j / 2 % 2) + 2 * r + j % 2;
+    size_t t = j / 4, at = 16 * (j % 4) + r;
     int low = chunk[SCALES + PACK_LINE * (t / 2) + at] >> (4 * (t % 2)) & 15;
     return low | (chunk[HIGHS + at] >> (2 * t) & 3) << 4;
 }
