@@ -158,13 +158,14 @@ static struct template_value *arguments_value(struct template_values *values,
 {
     if (!json_object_is_type(arguments, json_type_string))
         return from_json(values, arguments);
-    struct api_error ignored = {0};
-    struct json_object *parsed = fields_parse(
-        json_object_get_string(arguments), (size_t)json_object_get_string_len(arguments), &ignored);
-    struct template_value *value =
-        parsed != NULL ? from_object(values, parsed) : from_string(values, arguments);
-    json_object_put(parsed);
-    return value;
+    const char *text = json_object_get_string(arguments);
+    size_t n = (size_t)json_object_get_string_len(arguments);
+    struct template_value *value = NULL;
+    bool object = text[strspn(text, " \t\r\n")] == '{';
+    enum pl_status status = object ? template_json_read(values, text, n, &value, NULL) : PL_EFORMAT;
+    if (status == PL_EFORMAT) /* not what the API promises: as the client wrote it */
+        return from_string(values, arguments);
+    return status == PL_OK ? value : NULL;
 }
 
 static struct template_value *function_value(struct template_values *values,
