@@ -34,8 +34,8 @@ static uint16_t half_of(float x)
     uint16_t sign = (uint16_t)((bits >> 16) & 0x8000u);
     int32_t exponent = (int32_t)((bits >> 23) & 0xffu) - 127 + 15;
     uint32_t mantissa = bits & 0x7fffffu;
-    if (exponent <= 0)
-        return sign;
+    if (exponent <= 0) /* subnormal: multiples of 2^-24 */
+        return (uint16_t)(sign | (uint16_t)lrintf(fabsf(x) * 16777216.0F));
     if (exponent >= 31)
         return (uint16_t)(sign | 0x7bffu);
     uint32_t half = ((uint32_t)exponent << 10) | (mantissa >> 13);
