@@ -6,14 +6,24 @@
 
 #include "base/banned.h"
 
+/* name, rotary embedding, biases on q, k and v, emitter */
+#define ARCH_LIST(X)                                                                               \
+    X("llama", PL_ROPE_NORM, BUILD_OPTIONAL, arch_llama_emit) /* and Mistral */                    \
+    X("qwen2", PL_ROPE_NEOX, BUILD_REQUIRED, arch_qwen2_emit)
+
 static const struct model_arch archs[] = {
-    {.name = "llama", .rope = PL_ROPE_NORM, .emit = arch_llama_emit}, /* and Mistral */
-    {.name = "qwen2", .rope = PL_ROPE_NEOX, .emit = arch_qwen2_emit},
+#define ARCH_ROW(text, rope_kind, bias, fn)                                                        \
+    {.name = (text), .rope = (rope_kind), .qkv_bias = (bias), .emit = (fn)},
+    ARCH_LIST(ARCH_ROW)
+#undef ARCH_ROW
 };
 
 const char *model_architectures(void)
 {
-    return "llama, qwen2";
+#define ARCH_NAME(text, rope_kind, bias, fn) ", " text
+    static const char names[] = ARCH_LIST(ARCH_NAME);
+#undef ARCH_NAME
+    return names + 2; /* without the first comma */
 }
 
 const struct model_arch *arch_find(struct gguf_str name)

@@ -11,6 +11,7 @@
 struct model_arch {
     const char *name;                  /* general.architecture */
     uint32_t rope;                     /* enum pl_rope of its files */
+    enum build_need qkv_bias;          /* biases of q, k and v: every layer's, or where they are */
     void (*emit)(struct build *build); /* appends the forward pass; errors stick to the builder */
 };
 

@@ -42,7 +42,7 @@ static void emit_qkv(struct build *b, int layer, int32_t x, const int32_t qkv[3]
     for (int i = 0; i < 3; i++) {
         op.in[PL_LINEAR_W + i] =
             build_weight(b, layer, weights[i], widths[i], hp->n_embd, BUILD_REQUIRED);
-        op.in[PL_LINEAR_B + i] = build_vector(b, layer, biases[i], widths[i], BUILD_OPTIONAL);
+        op.in[PL_LINEAR_B + i] = build_vector(b, layer, biases[i], widths[i], hp->arch->qkv_bias);
         op.out[i] = qkv[i];
     }
     op.in[PL_LINEAR_NORM] = build_vector(b, layer, "attn_norm.weight", hp->n_embd, BUILD_REQUIRED);
