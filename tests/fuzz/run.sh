@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the libFuzzer targets (clang, AddressSanitizer, UBSan) and runs them for SECONDS in all, shared evenly.
-#   tests/fuzz/run.sh 120
+#   tests/fuzz/run.sh 120     0: build only
 # Corpora: seeds from tests/fuzz/corpus/<target>/ and, where present, the reference data; what is found is
 # kept in build/fuzz/corpus/. A crash is written to build/fuzz/crashes/ and ends with exit 1.
 set -euo pipefail
@@ -10,6 +10,7 @@ total=${1:-120}
 cmake --preset fuzz >/dev/null
 mapfile -t targets < <(sed -n 's/^ *pl_fuzz(\([a-z0-9_]*\).*/\1/p' tests/fuzz/CMakeLists.txt)
 cmake --build build/fuzz --target "${targets[@]/#/fuzz_}"
+[ "$total" -eq 0 ] && exit 0
 mkdir -p build/fuzz/crashes
 each=$((total / ${#targets[@]}))
 
