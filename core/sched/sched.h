@@ -1,10 +1,10 @@
 /*
- * sched/sched.h - which sequences run in the next step, and with which tokens.
+ * sched/sched.h - which tokens are computed in the next step, and whose.
  *
- * Pure bookkeeping: no thread, no clock, no device, no token ids. A sequence is a number of known tokens
- * (prompt and generated) of which the first n_computed are in the KV cache; a step computes more of them,
+ * A sequence is a list of known tokens of which the first n_computed are in the KV cache; a step computes more of them,
  * and the row of the last known token gives the logits of the next one. So decode, chunked prefill and
- * recomputing after a preemption are one thing.
+ * recomputing after a preemption are one thing. Behind the known tokens of a decode may stand n_draft guesses
+ * (speculation): their rows are computed too, and sched_append says how many of them turned out right.
  *
  *                  sched_add                 sched_plan: admit
  *        (outside) ---------> WAITING ------------------------------> PREFILL
@@ -12,28 +12,29 @@
  *            |                  |  +--- sched_plan: preempt -----------+   | sched_commit: all known
  *            |                  |                                          v tokens computed
  *            |                  +------ sched_plan: preempt ------------- DECODE <-+
- *            +-- sched_remove (any state)                                   |      | sched_append +
+ *            +-- sched_remove (any state)          sched_fork: straight to  |      | sched_append +
  *                                                                           +------+ plan + commit
  *
- * One step: (1) a row for each decoding sequence, oldest first; one that needs a block when none is free takes
- * it from the youngest running sequence, which loses all its blocks and goes to the front of the queue;
- * (2) running prefills, oldest first, as many rows as the budget leaves; (3) admission in order of arrival
- * while seats, rows and blocks last, unless someone was preempted in this step.
+ * Who comes first: priority (lower value first), then the tenant that has been served least for its weight
+ * (virtual token counter), then the earliest deadline, then arrival. Preemption goes the other way round. A
+ * preempted sequence keeps what the KV cache keeps of it: kv_seq_begin finds it again.
  *
- * Invariants:
- *   1. every running sequence arrived before every waiting one, and both lists are in order of arrival;
- *   2. a running sequence owns blocks for all its computed tokens, a waiting one owns none;
- *   3. rows <= rows_max, sequences <= seqs_max, outputs <= outputs_max in each plan;
- *   4. the oldest running sequence is never preempted (it fits alone: sched_check_fit), so all finish.
+ * The budget: one for decodes and prefill chunks together, rows_max at the most. While sequences decode, chunks
+ * are cut so that a step takes at most step_target_ns by a model of step time that is fitted to the measured
+ * steps (0: twice what the same decodes take without a chunk, so that a long prompt never more than doubles
+ * anyone's time between tokens).
  *
- * Ownership: the caller owns sequences and the pool; both outlive their stay here.
- * Threads: one owner.  Errors: sched_init for memory, sched_check_fit; the rest can't fail.
- * Limits: those of its options.  Source: token budget after vLLM's V1 scheduler; ours, docs/internals/sched.md.
+ * Invariants: see docs/internals/sched.md; sched_check.
+ * Ownership: the caller owns sequences, tenants' names are copied, the cache outlives the scheduler.
+ * Threads: one owner.  Errors: sched_init for memory, sched_check_fit; the rest can't fail, allocates nothing.
+ * Limits: those of its options.
+ * Source: token budget after vLLM's V1 scheduler; Sheng et al., "Fairness in Serving Large Language Models",
+ * OSDI 2024 (virtual token counter); ours, docs/internals/sched.md.
  */
 #ifndef SCHED_SCHED_H
 #define SCHED_SCHED_H
 
-#include "kv/kv.h"
+#include "kv/cache.h"
 
 #define SCHED_OUT_LAST UINT32_MAX /* out_from: logits of the last known token only */
 
@@ -44,17 +45,29 @@ enum sched_state {
     SCHED_DECODE,  /* running, all but the newest token are computed */
 };
 
-/* Embedded in the caller's request. The caller sets n_tokens, kv_tokens_max, out_from and the table's
- * storage before sched_add; afterwards it changes out_from and reads the rest. */
+struct sched_tenant; /* the scheduler's account of one tenant */
+
+/* Embedded in the caller's request. The caller zeroes it and sets the first part before sched_add, calls
+ * kv_seq_init on kv, and changes out_from, n_draft and ids' contents beyond n_tokens afterwards; it reads the rest. */
 struct sched_seq {
-    struct sched_seq *prev, *next;
-    enum sched_state state;
+    const int32_t *ids;     /* known tokens and drafts; stays where it is */
     uint32_t n_tokens;      /* known: prompt and generated; >= 1 */
-    uint32_t n_computed;    /* of them in the KV cache */
-    uint32_t kv_tokens_max; /* the most that will ever be computed; room of the table */
+    uint32_t kv_tokens_max; /* the most that will ever be computed; room of kv */
     uint32_t out_from;      /* rows of this position and beyond give logits; SCHED_OUT_LAST */
+    uint32_t n_draft;       /* guesses at ids[n_tokens..]; used in DECODE, as many as fit; reset by commit */
+    int32_t priority;       /* lower first; 0 normal */
+    int64_t deadline_ns;    /* on sched_plan's clock: first token wanted by then; 0 = none */
+    struct sched_tenant *tenant; /* sched_tenant_enter */
+
+    struct kv_seq kv;       /* blocks */
+    enum sched_state state;
+    uint32_t n_computed;    /* of the known tokens, in the KV cache */
+    uint32_t n_cached;      /* of them, found in the cache at the first admission */
     uint32_t n_preemptions;
-    struct kv_table table;
+    int64_t added_ns, admitted_ns; /* first admission; 0: not yet */
+    struct sched_seq *prev, *next; /* the scheduler's, as all that follows */
+    uint64_t arrival;
+    bool stalled;           /* kv_seq_begin answered LOADING or PENDING */
 };
 
 /* A run of rows of one sequence: tokens start .. start+n_rows-1; the last n_outputs rows give logits. */
@@ -63,58 +76,94 @@ struct sched_item {
     uint32_t start;
     uint32_t n_rows;
     uint32_t n_outputs;
-    bool complete; /* the run ends with the last known token: a new one can be sampled */
+    uint32_t n_draft; /* of n_rows, the last ones are guesses */
+    bool complete; /* the run holds the last known token: a new one can be sampled */
 };
 
 struct sched_plan {
     struct sched_item *items; /* [n_items], distinct sequences */
     uint32_t n_items, n_rows, n_outputs;
+    uint32_t n_decode_rows; /* of n_rows, those of sequences in DECODE, drafts included */
 };
 
 struct sched_options {
-    struct kv_pool *pool; /* outlives the scheduler */
-    uint32_t rows_max;    /* token budget of a step */
-    uint32_t seqs_max;    /* running sequences, <= rows_max, <= outputs_max */
-    uint32_t outputs_max; /* rows with logits in a step */
+    struct kv_cache *cache; /* outlives the scheduler */
+    uint32_t rows_max;      /* token budget of a step */
+    uint32_t seqs_max;      /* running sequences, <= rows_max, <= outputs_max */
+    uint32_t outputs_max;   /* rows with logits in a step */
+    uint32_t tenants_max;   /* with sequences inside at the same time */
+    int64_t step_target_ns; /* 0 = twice the decodes' own time */
 };
 
-struct sched_list {
-    struct sched_seq *first, *last;
-    uint32_t n;
-};
+struct sched;
 
-struct sched {
-    struct sched_options options;
-    struct sched_list running, waiting;
-    struct sched_plan plan; /* items [seqs_max] */
-    uint64_t n_preemptions;
-};
-
-PL_NODISCARD enum pl_status sched_init(struct sched *sched, const struct sched_options *options,
+PL_NODISCARD enum pl_status sched_open(const struct sched_options *options, struct sched **ret,
                                        struct pl_error *err);
-void sched_deinit(struct sched *sched); /* accepts a zeroed one; sequences must be outside */
+void sched_close(struct sched *sched); /* accepts NULL; sequences must be outside */
 
-/* PL_ELIMIT with the numbers if a sequence of that many computed tokens can never run here. */
+/* PL_ELIMIT with the numbers if a sequence of that many computed tokens can never run here. Any thread. */
 PL_NODISCARD enum pl_status sched_check_fit(const struct sched *sched, uint32_t kv_tokens_max,
                                             struct pl_error *err);
 
-/* To the end of the queue. */
-void sched_add(struct sched *sched, struct sched_seq *seq);
+/* ---- tenants --------------------------------------------------------------------------------- */
 
-/* The next step; empty (n_items 0) only if there is no sequence. Valid until the next call of sched_plan. A plan
- * is either committed or all its sequences are removed before the next one. */
-const struct sched_plan *sched_plan(struct sched *sched);
+/* The account of a name, made if there is none; one more user of it. weight > 0: its share relative to others (the
+ * latest one given holds). NULL if tenants_max accounts are in use. An account that nobody uses may be forgotten:
+ * who comes back is treated as the least served of those inside, as in the paper. */
+struct sched_tenant *sched_tenant_enter(struct sched *sched, const char *name, size_t n,
+                                        float weight);
+void sched_tenant_leave(struct sched *sched, struct sched_tenant *tenant);
 
-/* The plan's rows are in the KV cache now. */
-void sched_commit(struct sched *sched);
+struct sched_tenant_stats {
+    char name[64];  /* cut */
+    float weight;
+    double counter; /* virtual tokens */
+    uint64_t prompt_tokens, output_tokens; /* computed for it (cached ones cost nothing) */
+    uint32_t running, waiting;
+};
+/* Tenants in use, at most n_max, by name; how many there are. Owner thread. */
+uint32_t sched_tenants(const struct sched *sched, struct sched_tenant_stats *ret, uint32_t n_max);
 
-/* The sequence, complete in the last commit, got one more known token. */
-void sched_append(struct sched *sched, struct sched_seq *seq);
+/* ---- sequences ------------------------------------------------------------------------------- */
 
-/* Out, from any state; its blocks are free at once. */
+void sched_add(struct sched *sched, struct sched_seq *seq, int64_t now_ns);
+
+/* `to` (outside, n_tokens equal to from's) joins as a copy of `from`, which is complete in the last commit:
+ * shares its computed blocks and decodes beside it. False if there is no seat or no room now: nothing changed (add it
+ * instead; it finds the shared blocks in the cache). */
+PL_NODISCARD bool sched_fork(struct sched *sched, const struct sched_seq *from,
+                             struct sched_seq *to, int64_t now_ns);
+
+/* The next step. Empty (n_items 0) if there is no sequence, or all that there are wait for blocks from disk (then
+ * kv's on_ready wakes the caller). Valid until the next call. A plan is either committed or all its sequences
+ * are removed before the next one. */
+const struct sched_plan *sched_plan(struct sched *sched, int64_t now_ns);
+
+/* The plan's rows are in the KV cache now; took_ns: how long the device took for them, 0 = unknown. */
+void sched_commit(struct sched *sched, int64_t took_ns);
+
+/* The sequence, complete in the last commit, got n >= 1 more known tokens: n-1 right guesses and a new one. */
+void sched_append(struct sched *sched, struct sched_seq *seq, uint32_t n);
+
+/* Out, from any state; its blocks are free at once, or cached. */
 void sched_remove(struct sched *sched, struct sched_seq *seq);
 
-/* Invariants 1 to 3 and the pool's; for tests. */
+/* A waiting sequence whose deadline has passed before its first token, or NULL: to be removed and refused. */
+struct sched_seq *sched_expired(struct sched *sched, int64_t now_ns);
+
+/* Running sequences, any order: the first of them, or NULL. To end them all after a device error. */
+struct sched_seq *sched_first_running(const struct sched *sched);
+
+struct sched_stats {
+    uint32_t running, waiting, stalled; /* stalled: of waiting, for blocks from disk or being computed */
+    uint64_t preemptions, preempted_tokens; /* tokens: computed ones given up, found again or not */
+    uint64_t recomputed_tokens;             /* computed more than once */
+    double step_fixed_ns, step_decode_ns, step_prefill_ns; /* the fitted model: per step, decode row, prefill row */
+    uint32_t chunk_rows;                    /* prefill rows of the latest mixed step */
+};
+void sched_stats(const struct sched *sched, struct sched_stats *ret); /* owner thread */
+
+/* Invariants; for tests. */
 bool sched_check(const struct sched *sched);
 
 #endif
