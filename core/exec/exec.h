@@ -25,7 +25,7 @@ struct exec_options {
     const struct gguf *file;            /* outlives exec */
     const struct plugin_entry *backend; /* outlives exec */
     struct pl_device_options device;    /* struct_size filled by exec_open */
-    uint32_t dtype_kv;                  /* PL_DTYPE_F16 or PL_DTYPE_F32 */
+    uint32_t dtype_kv;                  /* PL_DTYPE_F16, PL_DTYPE_F32 or PL_DTYPE_Q8_0 */
     uint32_t ctx_tokens;                /* longest sequence; 0 = the model's */
     uint32_t kv_tokens;                 /* of all sequences; 0 = sized from free memory */
     uint32_t seqs_max;                  /* S */
@@ -45,8 +45,15 @@ struct exec_info {
     uint32_t n_vocab;    /* V: columns of the logits */
     uint32_t ctx_tokens; /* longest sequence */
     uint32_t ctx_train_tokens;
-    uint32_t block_tokens, n_blocks; /* P; KV blocks in all */
+    uint32_t block_tokens, n_blocks; /* P; KV blocks of the largest group */
     uint32_t max_blocks;             /* columns of a block table row */
+    uint32_t n_groups;
+    struct exec_kv_group {
+        uint32_t n_blocks;
+        uint32_t window_tokens; /* 0 = full attention */
+        uint64_t block_bytes;
+    } groups[PL_KV_GROUPS_MAX];
+    char kv_layout[PL_NAME_MAX]; /* what a block's bytes mean: backend, layout ids, types: equal text, equal meaning */
     uint32_t rows_max, seqs_max, outputs_max;
 };
 
@@ -67,7 +74,8 @@ struct exec_view {
     int32_t *seq_start;   /* [seqs_max + 1] */
     int32_t *kv_len;      /* [seqs_max] */
     int32_t *out_rows;    /* [outputs_max] */
-    int32_t *block_table; /* [seqs_max, max_blocks] */
+    int32_t *block_tables[PL_KV_GROUPS_MAX]; /* [seqs_max, max_blocks] of each group; entries that a window
+                                              * group has given back are 0 and not read */
 };
 
 /* The next set of the ring. PL_EBUSY if all sets are submitted and not yet waited for. */
@@ -78,8 +86,20 @@ PL_NODISCARD enum pl_status exec_begin(struct exec *exec, struct exec_view *ret,
 PL_NODISCARD enum pl_status exec_submit(struct exec *exec, uint32_t n_rows, uint32_t n_seqs,
                                         uint32_t n_outputs, struct pl_error *err);
 
+/* Whether exec_wait would return at once. */
+bool exec_ready(struct exec *exec);
+
 /* Waits for the oldest submitted step. *ret_logits: [n_outputs, V], valid until that set is begun again. */
 PL_NODISCARD enum pl_status exec_wait(struct exec *exec, const float **ret_logits,
                                       struct pl_error *err);
+
+/* ---- KV blocks as bytes: for copy-on-write and tiers. In order with submitted steps, synchronous. ---- */
+
+PL_NODISCARD enum pl_status exec_kv_copy(struct exec *exec, uint32_t group, int32_t from,
+                                         int32_t to, struct pl_error *err);
+PL_NODISCARD enum pl_status exec_kv_read(struct exec *exec, uint32_t group, int32_t block,
+                                         void *dst, struct pl_error *err);
+PL_NODISCARD enum pl_status exec_kv_write(struct exec *exec, uint32_t group, int32_t block,
+                                          const void *src, struct pl_error *err);
 
 #endif

@@ -62,7 +62,7 @@ enum pl_status exec_new_sets(struct exec *exec, struct pl_error *err)
             .seq_start = at(base, bindings, PL_BINDING_SEQ_START),
             .kv_len = at(base, bindings, PL_BINDING_KV_LEN),
             .out_rows = at(base, bindings, PL_BINDING_OUT_ROWS),
-            .block_table = at(base, bindings, PL_BINDING_BLOCK_TABLE),
+            .block_tables = {at(base, bindings, PL_BINDING_BLOCK_TABLE)},
         };
     }
     return PL_OK;
