@@ -12,6 +12,7 @@
  * engine thread: they must not block, and may call engine_cancel.
  * Errors: at submit (nothing is kept then): PL_EINVAL naming the parameter, PL_ELIMIT for a prompt that
  * can't fit, PL_EBUSY when the queue is full, PL_ECLOSED while draining. Later ones arrive as FINISH.
+ * Shared prefixes: what an earlier or running request of the same scope has computed is not computed again.
  * Same text: tokens depend on prompt, parameters and seed only, whatever else runs, however the prompt was
  * cut into chunks, and after a preemption (on a backend whose rows do not depend on the batch: the CPU).
  * Limits: ENGINE_*_MAX.  Source: ours; scheduling after vLLM's token budget, paging after Kwon et al. 2023.
@@ -25,6 +26,9 @@
 #define ENGINE_STOP_BYTES_MAX 1024 /* of one stop string */
 #define ENGINE_BIAS_MAX       1024 /* logit_bias entries, twice what OpenAI takes */
 #define ENGINE_LOGPROBS_MAX   20   /* alternatives per token, OpenAI's limit */
+#define ENGINE_CHOICES_MAX    128  /* texts of one request: OpenAI's limit of n */
+#define ENGINE_NAME_MAX       256  /* bytes of a tenant's, organisation's name and of a salt */
+#define ENGINE_DRAFT_MAX      16   /* guessed tokens checked in one step */
 
 struct engine;
 struct token_vocab;
@@ -33,6 +37,7 @@ struct gguf;
 enum engine_kv_type {
     ENGINE_KV_F16 = 0,
     ENGINE_KV_F32 = 1,
+    ENGINE_KV_Q8_0 = 2, /* half of F16's memory; head sizes that are multiples of 32 */
 };
 
 /* Zero means the default everywhere. */
@@ -50,6 +55,18 @@ struct engine_options {
     uint32_t seqs_max;   /* sequences in one step, at most rows_max; 0 = 64 */
     uint32_t rows_max;   /* token budget of a step; 0 = 512 */
     uint32_t queue_max;  /* requests waiting, besides the seqs_max that may run; 0 = 512 */
+
+    bool no_prefix_cache;        /* every request computes its whole prompt */
+    uint64_t kv_ram_bytes;       /* evicted KV blocks are kept here (where the device is not the CPU); 0 = none */
+    const char *kv_disk_dir;     /* and here, beyond restarts; NULL = none */
+    uint64_t kv_disk_bytes;      /* bound of that folder */
+    uint32_t draft_max;          /* n-gram speculation: guesses per step, <= ENGINE_DRAFT_MAX; 0 = off */
+    uint32_t step_target_ms;     /* longest step with a prefill chunk among decodes; 0 = twice the decodes' own */
+
+    /* The embedder runs the engine itself (a simulator on a virtual clock): no thread is started, on_wake is called,
+     * on any thread, when engine_turn has something to do. */
+    void (*on_wake)(void *user);
+    void (*on_log)(void *user, const char *line); /* remarks for the operator, any thread; may be NULL */
     /* Progress of loading in [0, 1], on the opening thread; may be NULL. Return false to give up. */
     bool (*on_progress)(void *user, double fraction);
     void *user;
@@ -70,6 +87,7 @@ struct engine_info {
     uint32_t ctx_tokens;             /* longest sequence this engine takes */
     uint32_t ctx_train_tokens;       /* what the model was trained for */
     uint32_t block_tokens, n_blocks; /* KV cache */
+    uint32_t seqs_max, queue_max;    /* as in force */
     const char *chat_template;       /* NUL-terminated, or NULL if the file has none */
 };
 const struct engine_info *engine_info(const struct engine *engine);  /* immutable */
@@ -116,7 +134,7 @@ enum engine_event_kind {
     ENGINE_EVENT_PROMPT, /* prompt logprobs of one position, where asked: before the first TOKEN */
     ENGINE_EVENT_TOKEN, /* one generated token; not the end-of-generation token that stops a text, which
                           * counts in output_tokens only */
-    ENGINE_EVENT_FINISH, /* the last event of a request */
+    ENGINE_EVENT_FINISH, /* the last event of a choice; the request's last one is that of its last choice */
 };
 
 /* Valid during the callback only. */
@@ -127,6 +145,7 @@ struct engine_event {
                                        * no part of a stop string; may be empty; not NUL-terminated */
     size_t text_bytes;
     float logprob;                    /* of id; PROMPT: NAN at position 0 */
+    uint32_t choice;                  /* which of the request's n texts; PROMPT: 0 */
     const struct engine_logprob *top; /* alternatives, best first, n_top as asked */
     uint32_t n_top;
     enum engine_finish finish; /* FINISH */
@@ -134,7 +153,11 @@ struct engine_event {
                        * the text, the longest of several that end there; it is not part of the text */
     enum pl_status status;                                /* FINISH by error */
     const char *message;                                  /* FINISH by error: one line */
-    uint32_t prompt_tokens, cached_tokens, output_tokens; /* FINISH */
+    /* FINISH of each choice. prompt and cached tokens are the request's, told with every choice. */
+    uint32_t prompt_tokens, cached_tokens, output_tokens;
+    uint32_t draft_tokens, accepted_tokens;  /* speculation */
+    int64_t submitted_ns, admitted_ns, first_ns, finished_ns; /* clock_now_ns; 0 where it never came to that: submit,
+                                                               * first row computed, first token, end */
 };
 
 typedef void engine_event_fn(void *user, const struct engine_event *event);
@@ -153,6 +176,20 @@ struct engine_request {
     bool logprobs;        /* fill logprob and top of TOKEN events */
     bool prompt_logprobs; /* PROMPT events */
     uint32_t n_logprobs;  /* alternatives, <= ENGINE_LOGPROBS_MAX */
+    uint32_t n; /* texts, each with its own seed (seed + choice); 0 = 1, <= ENGINE_CHOICES_MAX; the prompt is computed once */
+
+    /* Whose it is. Names are bytes; NULL with 0 bytes: everybody's. */
+    const char *tenant; /* fairness: an account of its own */
+    size_t tenant_bytes;
+    float weight;       /* the tenant's share; 0 = 1 */
+    const char *scope;  /* organisation: prefixes are shared within it only */
+    size_t scope_bytes;
+    const char *salt;   /* cache_salt: a further split of the scope */
+    size_t salt_bytes;
+    int32_t priority;    /* lower first; 0 normal */
+    int64_t deadline_ns; /* clock_now_ns by which the first token is wanted, else FINISH_ERROR with PL_ETIMEOUT; 0 = none */
+    bool no_cache_read;  /* don't look for a cached prefix (what is computed may still be found by others) */
+
     engine_event_fn *on_event;
     void *user;
 };
@@ -172,14 +209,50 @@ void engine_drain(struct engine *engine);
 
 /* A snapshot, taken without waiting for the engine thread. Counters since open. */
 struct engine_stats {
-    uint32_t running, waiting; /* requests; waiting: preempted ones too */
-    uint32_t blocks_used, blocks_total;
-    uint64_t prompt_tokens, generated_tokens, steps;
+    uint32_t running, waiting; /* sequences; waiting: preempted ones too */
+    uint32_t blocks_used, blocks_cached, blocks_total; /* used: held by sequences */
+    uint64_t prompt_tokens, generated_tokens, steps;   /* prompt_tokens: computed ones */
     uint64_t finished[4]; /* by enum engine_finish */
-    uint64_t preemptions;
+    uint64_t preemptions, recomputed_tokens;
+    uint64_t cache_queried_tokens, cache_hit_tokens;   /* prefix cache */
+    uint64_t cache_ram_hit_tokens, cache_disk_hit_tokens, cache_evicted_blocks;
+    uint64_t ram_blocks, ram_blocks_max, disk_blocks, disk_blocks_max, disk_dropped, disk_errors;
+    uint64_t draft_tokens, accepted_tokens;            /* speculation */
+    uint64_t step_rows_decode, step_rows_prefill;      /* summed over steps */
+    int64_t step_ns;                                   /* device time of all steps */
+    double step_fixed_ns, step_decode_ns, step_prefill_ns; /* the scheduler's model of a step */
     uint64_t device_allocs, device_compiles; /* C7 */
 };
 void engine_stats(const struct engine *engine, struct engine_stats *ret);
+
+#define ENGINE_TENANTS_MAX 64 /* told by engine_tenants; others are summed up as "other" */
+
+struct engine_tenant {
+    char name[64]; /* cut; "" = everybody's */
+    float weight;
+    uint32_t running, waiting;
+    uint64_t prompt_tokens, output_tokens; /* computed for it since it was last absent */
+    double counter;                        /* virtual tokens of the fair scheduler */
+};
+/* Tenants with requests inside, as of the latest step; how many. Any thread. */
+uint32_t engine_tenants(struct engine *engine, struct engine_tenant ret[ENGINE_TENANTS_MAX]);
+
+/* Seconds after which a request refused with PL_EBUSY may come in: from the rate at which requests leave; >= 1. */
+uint32_t engine_retry_after_s(const struct engine *engine);
+
+/* Forgets all cached prefixes that no request uses, in all tiers, before the next step. */
+void engine_reset_cache(struct engine *engine);
+
+/* ---- without a thread of its own (engine_options.on_wake) -------------------------------------- */
+
+enum engine_turn {
+    ENGINE_TURN_IDLE, /* nothing to do until on_wake */
+    ENGINE_TURN_BUSY, /* the device works on a step: call again when it may be done */
+    ENGINE_TURN_DONE, /* a step was delivered: call again */
+};
+/* Takes what callers left, submits a step, or delivers it if the device is done. Never blocks on the device. One
+ * thread at a time. */
+enum engine_turn engine_turn(struct engine *engine);
 
 /* ---- for tools and tests --------------------------------------------------------------------- */
 
