@@ -8,8 +8,6 @@
 
 #include "base/banned.h"
 
-#define KV_MEMORY_SHARE 4 /* without a stated size, KV takes at most 1/4 of the free memory */
-
 static void log_line(void *user, enum pl_log_level level, const char *line)
 {
     const struct exec *exec = user;
@@ -52,62 +50,8 @@ static enum pl_status open_device(struct exec *exec, struct pl_error *err)
     return status;
 }
 
-/* Bytes of KV per token over all groups, from the backend's own block sizes. */
-static enum pl_status query_kv(struct exec *exec, uint64_t *ret_block_bytes, struct pl_error *err)
-{
-    uint64_t total = 0;
-    for (uint32_t g = 0; g < exec->graph.n_groups; g++) {
-        struct pl_kv_group *group = &exec->graph.groups[g];
-        struct pl_kv_layout layout = {.struct_size = sizeof layout};
-        enum pl_status status = exec->api->kv_query(exec->device, group, &layout, err);
-        if (status != PL_OK)
-            return status;
-        group->layout = layout.layout;
-        exec->kv_block_bytes[g] = layout.block_bytes;
-        total += layout.block_bytes;
-    }
-    *ret_block_bytes = total;
-    return PL_OK;
-}
-
-/* Decides ctx_tokens and n_blocks: what was asked for, or what a share of the free memory holds. */
-static enum pl_status size_kv(struct exec *exec, struct pl_error *err)
-{
-    struct exec_info *info = &exec->info;
-    const struct exec_options *options = &exec->options;
-    uint64_t block_bytes = 0;
-    enum pl_status status = query_kv(exec, &block_bytes, err);
-    if (status != PL_OK)
-        return status;
-    bool ctx_given = options->ctx_tokens != 0;
-    uint64_t ctx = ctx_given ? options->ctx_tokens : info->ctx_train_tokens;
-    uint64_t tokens = options->kv_tokens;
-    if (tokens == 0) {
-        uint64_t room = exec->memory_free_bytes / KV_MEMORY_SHARE / PL_MAX(block_bytes, 1u);
-        tokens = PL_MIN(ctx * info->seqs_max, room * EXEC_BLOCK_TOKENS);
-        if (ctx_given)
-            tokens = PL_MAX(tokens, ctx);
-    }
-    if (!ctx_given)
-        ctx = PL_MIN(ctx, tokens);
-    uint64_t n_blocks = (tokens + EXEC_BLOCK_TOKENS - 1) / EXEC_BLOCK_TOKENS;
-    if (tokens < ctx || ctx == 0 || n_blocks > INT32_MAX)
-        return pl_error_set(err, PL_ELIMIT,
-                            "exec: %llu tokens of KV cache do not hold a context of %llu",
-                            (unsigned long long)tokens, (unsigned long long)ctx);
-    info->ctx_tokens = (uint32_t)ctx;
-    info->n_blocks = (uint32_t)n_blocks;
-    info->max_blocks = (uint32_t)((ctx + EXEC_BLOCK_TOKENS - 1) / EXEC_BLOCK_TOKENS);
-    info->kv_bytes = n_blocks * block_bytes;
-    for (uint32_t g = 0; g < exec->graph.n_groups; g++) {
-        exec->graph.groups[g].n_blocks = info->n_blocks;
-        exec->graph.groups[g].max_blocks = info->max_blocks;
-    }
-    return PL_OK;
-}
-
-static enum pl_status new_buffer(struct exec *exec, uint64_t bytes, const char *what,
-                                 struct pl_buffer **ret, struct pl_error *err)
+enum pl_status exec_new_buffer(struct exec *exec, uint64_t bytes, const char *what,
+                               struct pl_buffer **ret, struct pl_error *err)
 {
     struct pl_error why = {{0}};
     enum pl_status status = exec->api->buffer_new(exec->device, PL_MEM_DEVICE, bytes, ret, &why);
@@ -117,28 +61,15 @@ static enum pl_status new_buffer(struct exec *exec, uint64_t bytes, const char *
     return PL_OK;
 }
 
-static enum pl_status new_kv(struct exec *exec, struct pl_error *err)
-{
-    for (uint32_t g = 0; g < exec->graph.n_groups; g++) {
-        struct pl_kv_group *group = &exec->graph.groups[g];
-        uint64_t bytes = exec->kv_block_bytes[g] * group->n_blocks;
-        enum pl_status status = new_buffer(exec, bytes, "KV cache", &exec->kv[g], err);
-        if (status != PL_OK)
-            return status;
-        group->buffer = exec->kv[g];
-    }
-    return PL_OK;
-}
-
 static enum pl_status new_acts(struct exec *exec, struct pl_error *err)
 {
     struct graph *graph = &exec->graph;
     uint64_t bytes = 0;
     enum pl_status status = exec_plan_acts(graph, exec->alignment_bytes, &bytes, err);
     if (status == PL_OK)
-        status = new_buffer(exec, PL_MAX(bytes, 1u), "activations", &exec->acts, err);
+        status = exec_new_buffer(exec, PL_MAX(bytes, 1u), "activations", &exec->acts, err);
     if (status == PL_OK && exec->workspace_bytes > 0)
-        status = new_buffer(exec, exec->workspace_bytes, "workspace", &exec->workspace, err);
+        status = exec_new_buffer(exec, exec->workspace_bytes, "workspace", &exec->workspace, err);
     if (status != PL_OK)
         return status;
     for (uint32_t i = 0; i < graph->n_values; i++)
@@ -195,7 +126,7 @@ static enum pl_status plan(struct exec *exec, struct pl_error *err)
     if (status == PL_OK)
         status = exec_query_weights(exec, err);
     if (status == PL_OK)
-        status = size_kv(exec, err);
+        status = exec_size_kv(exec, err);
     if (status == PL_OK)
         status = exec_fit_ops(exec, err);
     return status;
@@ -205,7 +136,7 @@ static enum pl_status load(struct exec *exec, struct pl_error *err)
 {
     enum pl_status status = exec_place_weights(exec, err);
     if (status == PL_OK)
-        status = new_kv(exec, err);
+        status = exec_new_kv(exec, err);
     if (status == PL_OK)
         status = new_acts(exec, err);
     if (status == PL_OK)
@@ -270,6 +201,7 @@ void exec_close(struct exec *exec)
     api->device_close(exec->device);
     graph_deinit(&exec->graph);
     free(exec->weights);
+    free(exec->kv_staging);
     free(exec);
 }
 

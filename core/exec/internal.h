@@ -1,7 +1,8 @@
 /*
  * core/exec/internal.h - struct exec and what its files do to it (private).
  *
- *   exec.c       open and close, in order; the sizes of everything
+ *   exec.c       open and close, in order
+ *   kv.c         KV groups: sizes, memory, blocks as bytes
  *   decompose.c  ops that the device does not take -> simpler ones
  *   plan.c       activations -> offsets in one buffer, by liveness
  *   place.c      weights -> layouts, buffers, packed bytes
@@ -41,7 +42,7 @@ struct exec {
     /* Device memory, freed in close. */
     struct pl_buffer *acts, *workspace;
     struct pl_buffer *kv[PL_KV_GROUPS_MAX];
-    uint64_t kv_block_bytes[PL_KV_GROUPS_MAX];
+    void *kv_staging;           /* a block's bytes on the host, where kv is not mapped; else NULL */
     struct pl_buffer **weights; /* n_weight_buffers */
     uint32_t n_weight_buffers;
 
@@ -59,6 +60,14 @@ PL_NODISCARD enum pl_status exec_fit_ops(struct exec *exec, struct pl_error *err
 
 /* The description of exec->graph for queries and compilation. */
 struct pl_program_desc exec_program_desc(const struct exec *exec);
+
+/* exec.c: a device buffer; an error says how much of what did not fit. */
+PL_NODISCARD enum pl_status exec_new_buffer(struct exec *exec, uint64_t bytes, const char *what,
+                                            struct pl_buffer **ret, struct pl_error *err);
+
+/* kv.c: decides context and blocks of each group, fills info; later allocates. */
+PL_NODISCARD enum pl_status exec_size_kv(struct exec *exec, struct pl_error *err);
+PL_NODISCARD enum pl_status exec_new_kv(struct exec *exec, struct pl_error *err);
 
 /* plan.c: gives every activation an offset; *ret_bytes: what they need together. */
 PL_NODISCARD enum pl_status exec_plan_acts(struct graph *graph, uint32_t alignment_bytes,

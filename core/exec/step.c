@@ -13,7 +13,7 @@ struct part {
     uint64_t bytes;
 };
 
-/* Lays the bindings of a set out; the sum of their sizes. */
+/* Lays the bindings of a set out, a block table of each KV group last; the sum of their sizes. */
 static uint64_t lay_out(const struct exec *exec, struct pl_binding_set *ret)
 {
     const struct exec_info *info = &exec->info;
@@ -25,13 +25,17 @@ static uint64_t lay_out(const struct exec *exec, struct pl_binding_set *ret)
         {PL_BINDING_SEQ_START, (info->seqs_max + 1) * word},
         {PL_BINDING_KV_LEN, info->seqs_max * word},
         {PL_BINDING_OUT_ROWS, info->outputs_max * word},
-        {PL_BINDING_BLOCK_TABLE, (uint64_t)info->seqs_max * info->max_blocks * word},
         {PL_BINDING_LOGITS, (uint64_t)info->outputs_max * info->n_vocab * sizeof(float)},
     };
     uint64_t offset = 0;
     for (size_t i = 0; i < PL_ARRAY_LEN(parts); i++) {
         ret->offset[parts[i].binding] = offset;
         offset += pl_align_up(parts[i].bytes, exec->alignment_bytes);
+    }
+    for (uint32_t g = 0; g < info->n_groups; g++) {
+        ret->offset[PL_BINDING_BLOCK_TABLE + g] = offset;
+        offset +=
+            pl_align_up((uint64_t)info->seqs_max * info->max_blocks * word, exec->alignment_bytes);
     }
     return offset;
 }
@@ -62,8 +66,10 @@ enum pl_status exec_new_sets(struct exec *exec, struct pl_error *err)
             .seq_start = at(base, bindings, PL_BINDING_SEQ_START),
             .kv_len = at(base, bindings, PL_BINDING_KV_LEN),
             .out_rows = at(base, bindings, PL_BINDING_OUT_ROWS),
-            .block_tables = {at(base, bindings, PL_BINDING_BLOCK_TABLE)},
         };
+        for (uint32_t g = 0; g < exec->info.n_groups; g++)
+            set->view.block_tables[g] =
+                at(base, bindings, (enum pl_binding)(PL_BINDING_BLOCK_TABLE + g));
     }
     return PL_OK;
 }
@@ -116,6 +122,12 @@ enum pl_status exec_submit(struct exec *exec, uint32_t n_rows, uint32_t n_seqs, 
     set->n_outputs = n_outputs;
     exec->next_begin = (exec->next_begin + 1) % EXEC_SETS;
     return PL_OK;
+}
+
+bool exec_ready(struct exec *exec)
+{
+    const struct exec_set *set = &exec->sets[exec->next_wait];
+    return set->state != SET_RUNNING || exec->api->event_query(set->event);
 }
 
 enum pl_status exec_wait(struct exec *exec, const float **ret_logits, struct pl_error *err)

@@ -230,11 +230,12 @@ static struct exec_options options_for(const struct plugin_entry *entry, uint32_
     };
 }
 
-/* Feeds N tokens in chunks; logits [N, V]. */
-static enum pl_status feed(struct exec *exec, uint32_t chunk, float *logits, struct pl_error *err)
+/* Feeds tokens [begin, end) in chunks with the given blocks; their logits into logits [N, V]. */
+static enum pl_status feed_part(struct exec *exec, const int32_t blocks[2], uint32_t begin,
+                                uint32_t end, uint32_t chunk, float *logits, struct pl_error *err)
 {
-    for (uint32_t from = 0; from < N; from += chunk) {
-        uint32_t n = PL_MIN(chunk, N - from);
+    for (uint32_t from = begin; from < end; from += chunk) {
+        uint32_t n = PL_MIN(chunk, end - from);
         struct exec_view view;
         const float *out = NULL;
         enum pl_status status = exec_begin(exec, &view, err);
@@ -249,8 +250,8 @@ static enum pl_status feed(struct exec *exec, uint32_t chunk, float *logits, str
         view.seq_start[0] = 0;
         view.seq_start[1] = (int32_t)n;
         view.kv_len[0] = (int32_t)(from + n);
-        view.block_table[0] = 5; /* any blocks, in any order */
-        view.block_table[1] = 2;
+        view.block_tables[0][0] = blocks[0];
+        view.block_tables[0][1] = blocks[1];
         status = exec_submit(exec, n, 1, n, err);
         if (status == PL_OK)
             status = exec_wait(exec, &out, err);
@@ -259,6 +260,13 @@ static enum pl_status feed(struct exec *exec, uint32_t chunk, float *logits, str
         memcpy(logits + (size_t)from * V, out, (size_t)n * V * sizeof *out);
     }
     return PL_OK;
+}
+
+static const int32_t any_blocks[2] = {5, 2};
+
+static enum pl_status feed(struct exec *exec, uint32_t chunk, float *logits, struct pl_error *err)
+{
+    return feed_part(exec, any_blocks, 0, N, chunk, logits, err);
 }
 
 static enum pl_status run(const struct plugin_entry *entry, uint32_t flags, uint32_t chunk,
@@ -408,6 +416,62 @@ static void says_when_the_kv_cache_is_smaller_than_the_context(void **state)
     assert_non_null(strstr(err.msg, "32"));
 }
 
+static void moves_kv_blocks_as_bytes(void **state)
+{
+    (void)state;
+    static float whole[N * V];
+    static float part[N * V];
+    enum { HALF = EXEC_BLOCK_TOKENS };
+    struct exec_options options = options_for(env.cpu, 0);
+    struct exec *exec = NULL;
+    struct exec *other = NULL;
+    struct pl_error err = {{0}};
+    assert_int_equal(exec_open(&options, &exec, &err), PL_OK);
+    assert_int_equal(exec_open(&options, &other, &err), PL_OK);
+    assert_string_equal(exec_info(exec)->kv_layout, exec_info(other)->kv_layout);
+    assert_int_equal(feed(exec, N, whole, &err), PL_OK);
+
+    /* a copy serves as the first block, and stays when the original is overwritten */
+    void *bytes = malloc(exec_info(exec)->groups[0].block_bytes);
+    assert_non_null(bytes);
+    assert_int_equal(exec_kv_copy(exec, 0, any_blocks[0], 7, &err), PL_OK);
+    assert_int_equal(exec_kv_read(exec, 0, 7, bytes, &err), PL_OK);
+    assert_int_equal(exec_kv_copy(exec, 0, any_blocks[1], any_blocks[0], &err), PL_OK);
+    assert_int_equal(feed_part(exec, (const int32_t[2]){7, 1}, HALF, N, N, part, &err), PL_OK);
+    assert_memory_equal(part + (size_t)HALF * V, whole + (size_t)HALF * V, (N - HALF) * V * 4);
+
+    /* so does one that was read here and written there */
+    memset(part, 0, sizeof part);
+    assert_int_equal(exec_kv_write(other, 0, 3, bytes, &err), PL_OK);
+    assert_int_equal(feed_part(other, (const int32_t[2]){3, 0}, HALF, N, N, part, &err), PL_OK);
+    assert_memory_equal(part + (size_t)HALF * V, whole + (size_t)HALF * V, (N - HALF) * V * 4);
+
+    assert_int_equal(exec_kv_read(exec, 0, -1, bytes, &err), PL_EINVAL);
+    assert_int_equal(exec_kv_read(exec, 1, 0, bytes, &err), PL_EINVAL);
+    assert_int_equal(exec_kv_copy(exec, 0, 0, 8, &err), PL_EINVAL);
+    free(bytes);
+    exec_close(exec);
+    exec_close(other);
+}
+
+static void says_when_a_step_is_ready(void **state)
+{
+    (void)state;
+    struct exec_options options = options_for(env.cpu, 0);
+    struct exec *exec = NULL;
+    struct exec_view view;
+    const float *logits = NULL;
+    struct pl_error err = {{0}};
+    assert_int_equal(exec_open(&options, &exec, &err), PL_OK);
+    assert_int_equal(exec_begin(exec, &view, &err), PL_OK);
+    view.seq_start[1] = 1;
+    view.kv_len[0] = 1;
+    assert_int_equal(exec_submit(exec, 1, 1, 1, &err), PL_OK);
+    assert_true(exec_ready(exec)); /* the CPU is done when submit returns */
+    assert_int_equal(exec_wait(exec, &logits, &err), PL_OK);
+    exec_close(exec);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -445,6 +509,8 @@ int main(void)
         cmocka_unit_test(refuses_a_step_beyond_its_limits_and_stays_usable),
         cmocka_unit_test(allocates_and_compiles_nothing_after_open),
         cmocka_unit_test(says_when_the_kv_cache_is_smaller_than_the_context),
+        cmocka_unit_test(moves_kv_blocks_as_bytes),
+        cmocka_unit_test(says_when_a_step_is_ready),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
