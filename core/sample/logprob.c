@@ -1,45 +1,34 @@
-/* Log probabilities of the raw logits; see sample.h. */
-#include "sample.h"
+/* Log probabilities, of the raw logits and of the final distribution; see sample.h. */
+#include "chain.h"
 
 #include <math.h>
 
-#include "cut.h"
-#include "expf.h"
 #include "base/check.h"
 #include "base/banned.h"
 
-#define LANES 16 /* partial sums, added up in order: vector code of any width gives the same bits */
-
-static double log_sum_exp(const float *logits, uint32_t n, float best)
+static double log_sum_exp(const float *logits, uint32_t n)
 {
-    double lanes[LANES] = {0};
-    uint32_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (uint32_t j = 0; j < LANES; j++)
-            lanes[j] += (double)sample_expf(logits[i + j] - best);
-    double sum = 0;
-    for (uint32_t j = 0; j < LANES; j++)
-        sum += lanes[j];
-    for (; i < n; i++)
-        sum += (double)sample_expf(logits[i] - best);
-    return (double)best + log(sum);
+    const struct passes *pass = passes_get();
+    float best = pass->best(logits, n);
+    return (double)best + log(pass->exp_sum(logits, n, best, 1));
 }
 
-/* Insertion into a short list, best first: most logits fail the first comparison. */
-static void find_top(const float *logits, uint32_t n_vocab, struct sample_logprob *top,
-                     uint32_t n_top)
+/* Insertion into a short list, best first: most logits fail the first comparison. ids NULL: indices. */
+static uint32_t find_top(const struct sample_cands *c, struct sample_logprob *top, uint32_t n_top)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < n_vocab; i++) {
-        if (n == n_top && !(logits[i] > top[n - 1].logprob))
+    for (uint32_t i = 0; i < c->n; i++) {
+        float logit = c->logit[i];
+        if (n == n_top && !(logit > top[n - 1].logprob))
             continue;
         uint32_t at = n < n_top ? n++ : n - 1;
-        while (at > 0 && logits[i] > top[at - 1].logprob) {
+        while (at > 0 && logit > top[at - 1].logprob) {
             top[at] = top[at - 1];
             at--;
         }
-        top[at] = (struct sample_logprob){.id = (int32_t)i, .logprob = logits[i]};
+        top[at] = (struct sample_logprob){.id = cands_id(c, i), .logprob = logit};
     }
+    return n;
 }
 
 void sample_logprobs(const float *logits, uint32_t n_vocab, int32_t id, struct sample_logprob *top,
@@ -47,12 +36,44 @@ void sample_logprobs(const float *logits, uint32_t n_vocab, int32_t id, struct s
 {
     PL_CHECK(id >= 0 && (uint32_t)id < n_vocab);
     PL_CHECK(n_top <= n_vocab && n_top <= SAMPLE_TOP_MAX);
-    float best = cut_best(logits, n_vocab);
-    double lse = log_sum_exp(logits, n_vocab, best);
+    double lse = log_sum_exp(logits, n_vocab);
     *ret = (float)((double)logits[id] - lse);
     if (n_top == 0)
         return;
-    find_top(logits, n_vocab, top, n_top);
+    const struct sample_cands all = {.logit = logits, .n = n_vocab};
+    (void)find_top(&all, top, n_top);
     for (uint32_t i = 0; i < n_top; i++)
         top[i].logprob = (float)((double)top[i].logprob - lse);
+}
+
+void sample_logprobs_of(const float *logits, uint32_t n_vocab, int32_t id,
+                        struct sample_logprob *list, uint32_t n, float *ret)
+{
+    double lse = log_sum_exp(logits, n_vocab);
+    PL_CHECK(id >= 0 && (uint32_t)id < n_vocab);
+    *ret = (float)((double)logits[id] - lse);
+    for (uint32_t i = 0; i < n; i++) {
+        PL_CHECK(list[i].id >= 0 && (uint32_t)list[i].id < n_vocab);
+        list[i].logprob = (float)((double)logits[list[i].id] - lse);
+    }
+}
+
+uint32_t sample_final_logprobs(struct sample_scratch *scratch, int32_t id,
+                               struct sample_logprob *top, uint32_t n_top, float *ret)
+{
+    PL_CHECK(n_top <= SAMPLE_TOP_MAX);
+    struct sample_scratch *s = scratch;
+    const struct sample_cands *c = &s->cands;
+    double best = (double)cands_best(s);
+    double log_total = log(s->total);
+    *ret = -INFINITY;
+    for (uint32_t i = 0; i < c->n; i++)
+        if (cands_id(c, i) == id)
+            *ret = (float)(((double)c->logit[i] - best) * (double)c->scale - log_total);
+    uint32_t n = n_top > 0 ? find_top(c, top, n_top) : 0;
+    while (n > 0 && !(top[n - 1].logprob > -INFINITY))
+        n--; /* banned */
+    for (uint32_t i = 0; i < n; i++)
+        top[i].logprob = (float)(((double)top[i].logprob - best) * (double)c->scale - log_total);
+    return n;
 }

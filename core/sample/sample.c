@@ -1,39 +1,50 @@
-/* The sampler chain; see sample.h for its order. */
+/* The scratch and the chain; see sample.h for its order, chain.h for what the steps share. */
 #include "sample.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cut.h"
-#include "expf.h"
+#include "chain.h"
 #include "base/check.h"
 #include "base/rng.h"
 #include "base/banned.h"
 
-struct sample_scratch {
-    uint32_t n_vocab;
-    struct sample_cands cands; /* arrays [V] */
-    float *weights;            /* [V] */
-    uint32_t *counts;          /* [V] all 0 between calls */
-    double mass[CUT_BUCKETS];
+enum { STREAM_DRAW, STREAM_XTC };
+
+static const uint8_t DEFAULT_STEPS[] = {
+    SAMPLE_STEP_PENALTIES, SAMPLE_STEP_DRY,       SAMPLE_STEP_TOP_N_SIGMA,
+    SAMPLE_STEP_TOP_K,     SAMPLE_STEP_TYPICAL_P, SAMPLE_STEP_TOP_P,
+    SAMPLE_STEP_MIN_P,     SAMPLE_STEP_XTC,       SAMPLE_STEP_TEMPERATURE,
 };
+
+/* ---- scratch --------------------------------------------------------------------------------- */
+
+static bool fill_scratch(struct sample_scratch *s)
+{
+    s->logit = calloc(s->n_vocab, sizeof *s->logit);
+    s->id = calloc(s->n_vocab, sizeof *s->id);
+    s->weights = calloc(s->n_vocab, sizeof *s->weights);
+    s->score = calloc(s->n_vocab, sizeof *s->score);
+    s->counts = calloc(s->n_vocab, sizeof *s->counts);
+    s->lengths = calloc(SAMPLE_DRY_WINDOW_MAX, sizeof *s->lengths);
+    s->chunks = calloc(s->n_vocab / PASS_CHUNK + 1, sizeof *s->chunks);
+    return s->logit != NULL && s->id != NULL && s->weights != NULL && s->score != NULL &&
+           s->counts != NULL && s->lengths != NULL && s->chunks != NULL;
+}
 
 enum pl_status sample_scratch_new(uint32_t n_vocab, struct sample_scratch **ret,
                                   struct pl_error *err)
 {
-    if (n_vocab == 0 || n_vocab > INT32_MAX)
+    if (n_vocab == 0 || n_vocab > SAMPLE_VOCAB_MAX)
         return pl_error_set(err, PL_EINVAL, "sample: a vocabulary of %u tokens", n_vocab);
     struct sample_scratch *s = calloc(1, sizeof *s);
     if (s != NULL) {
         s->n_vocab = n_vocab;
-        s->cands.logit = calloc(n_vocab, sizeof *s->cands.logit);
-        s->cands.id = calloc(n_vocab, sizeof *s->cands.id);
-        s->weights = calloc(n_vocab, sizeof *s->weights);
-        s->counts = calloc(n_vocab, sizeof *s->counts);
+        s->pass = passes_get();
     }
-    if (s == NULL || s->cands.logit == NULL || s->cands.id == NULL || s->weights == NULL ||
-        s->counts == NULL) {
+    if (s == NULL || !fill_scratch(s)) {
         sample_scratch_free(s);
         return pl_error_set(err, PL_ENOMEM, "sample: no memory for %u logits", n_vocab);
     }
@@ -45,192 +56,132 @@ void sample_scratch_free(struct sample_scratch *scratch)
 {
     if (scratch == NULL)
         return;
-    free(scratch->cands.logit);
-    free(scratch->cands.id);
+    free(scratch->logit);
+    free(scratch->id);
     free(scratch->weights);
+    free(scratch->score);
     free(scratch->counts);
+    free(scratch->lengths);
+    free(scratch->chunks);
     free(scratch);
 }
 
-/* ---- checks ---------------------------------------------------------------------------------- */
+/* ---- candidates ------------------------------------------------------------------------------ */
 
-static enum pl_status check_bias(const struct sample_params *p, uint32_t n_vocab,
-                                 struct pl_error *err)
+float cands_best(const struct sample_scratch *s)
 {
-    for (uint32_t i = 0; i < p->n_bias; i++) {
-        int32_t id = p->bias[i].id;
-        if (id < 0 || (uint32_t)id >= n_vocab)
-            return pl_error_set(err, PL_EINVAL,
-                                "logit_bias: token %d is not in the vocabulary of %u", id, n_vocab);
-        float bias = p->bias[i].bias;
-        if (bias != -INFINITY && !(fabsf(bias) <= SAMPLE_PENALTY_MAX)) /* NaN too */
-            return pl_error_set(err, PL_EINVAL, "logit_bias: %g of token %d is not in -%g to %g",
-                                (double)bias, id, (double)SAMPLE_PENALTY_MAX,
-                                (double)SAMPLE_PENALTY_MAX);
-    }
-    return PL_OK;
+    return s->cands.n == 0 ? -INFINITY : s->pass->best(s->cands.logit, s->cands.n);
 }
 
-enum pl_status sample_check_params(const struct sample_params *params, uint32_t n_vocab,
-                                   struct pl_error *err)
+/* From the caller's row to the scratch's copy, before the first write. */
+static void own(struct sample_scratch *s)
 {
-    const struct {
-        const char *name;
-        float value, min, max;
-    } ranges[] = {
-        {"temperature", params->temperature, 0, INFINITY},
-        {"top_p", params->top_p, 0, 1},
-        {"min_p", params->min_p, 0, 1},
-        {"repeat_penalty", params->repeat_penalty, 0, SAMPLE_PENALTY_MAX},
-        {"presence_penalty", params->presence_penalty, -SAMPLE_PENALTY_MAX, SAMPLE_PENALTY_MAX},
-        {"frequency_penalty", params->frequency_penalty, -SAMPLE_PENALTY_MAX, SAMPLE_PENALTY_MAX},
-    };
-    for (size_t i = 0; i < PL_ARRAY_LEN(ranges); i++) {
-        float v = ranges[i].value;
-        if (!(v >= ranges[i].min && v <= ranges[i].max) || isinf(v))
-            return pl_error_set(err, PL_EINVAL, "%s: %g is not in %g to %g", ranges[i].name,
-                                (double)v, (double)ranges[i].min, (double)ranges[i].max);
-    }
-    if (params->repeat_penalty > 0 && params->repeat_penalty < 1 / SAMPLE_PENALTY_MAX)
-        return pl_error_set(err, PL_EINVAL, "repeat_penalty: %g is below %g",
-                            (double)params->repeat_penalty, 1 / (double)SAMPLE_PENALTY_MAX);
-    if (params->top_k < 0)
-        return pl_error_set(err, PL_EINVAL, "top_k: %d is negative", params->top_k);
-    if (params->repeat_last_n < -1)
-        return pl_error_set(err, PL_EINVAL, "repeat_last_n: %d is below -1", params->repeat_last_n);
-    return check_bias(params, n_vocab, err);
+    if (s->cands.logit == s->logit)
+        return;
+    memcpy(s->logit, s->cands.logit, s->cands.n * sizeof *s->logit);
+    s->cands.logit = s->logit;
 }
 
-enum pl_status sample_check_logits(const float *logits, uint32_t n_vocab, struct pl_error *err)
+float *cands_find(struct sample_scratch *s, int32_t id)
 {
-    uint32_t n_bad = 0;
-    for (uint32_t i = 0; i < n_vocab; i++) {
-        uint32_t bits;
-        memcpy(&bits, &logits[i], sizeof bits);
-        n_bad += (bits & 0x7F800000u) == 0x7F800000u; /* infinite or NaN */
+    own(s);
+    if (s->cands.id == NULL)
+        return &s->logit[id];
+    uint32_t low = 0;
+    uint32_t high = s->cands.n;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (s->id[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    if (n_bad == 0)
-        return PL_OK;
-    uint32_t first = 0;
-    while (isfinite(logits[first]))
-        first++;
-    return pl_error_set(err, PL_EINTERNAL,
-                        "the model's logits are not finite (%u of %u, the first is %g of token %u)",
-                        n_bad, n_vocab, (double)logits[first], first);
+    return low < s->cands.n && s->id[low] == id ? &s->logit[low] : NULL;
+}
+
+void cands_keep(struct sample_scratch *s, float least)
+{
+    struct sample_cands *c = &s->cands;
+    c->n = s->pass->keep(c->logit, c->id, c->n, least, s->logit, s->id);
+    c->logit = s->logit;
+    c->id = s->id;
+}
+
+void cands_settle(struct sample_scratch *s)
+{
+    if (s->cands.scale == 1)
+        return;
+    own(s);
+    s->pass->multiply(s->logit, s->cands.n, s->cands.scale);
+    s->cands.scale = 1;
 }
 
 /* ---- the chain ------------------------------------------------------------------------------- */
 
-/* While bias and penalties are applied cands.logit[id] is the logit of id. */
-static void apply_bias(struct sample_scratch *s, const struct sample_params *p)
+static void filter(struct sample_scratch *s, enum sample_step step, const struct sample_params *p,
+                   float xtc_chance)
 {
-    for (uint32_t i = 0; i < p->n_bias; i++)
-        s->cands.logit[p->bias[i].id] += p->bias[i].bias;
+    if (step == SAMPLE_STEP_TOP_N_SIGMA && p->top_n_sigma > 0)
+        cut_top_n_sigma(s, p->top_n_sigma);
+    else if (step == SAMPLE_STEP_TOP_K && p->top_k > 0)
+        cut_top_k(s, (uint32_t)p->top_k);
+    else if (step == SAMPLE_STEP_TYPICAL_P && p->typical_p > 0 && p->typical_p < 1)
+        cut_typical_p(s, p->typical_p, p->min_keep);
+    else if (step == SAMPLE_STEP_TOP_P && p->top_p > 0 && p->top_p < 1)
+        cut_top_p(s, p->top_p, p->min_keep);
+    else if (step == SAMPLE_STEP_MIN_P && p->min_p > 0)
+        cut_min_p(s, p->min_p, p->min_keep);
+    else if (step == SAMPLE_STEP_XTC && p->xtc_threshold <= 0.5f && xtc_chance < p->xtc_probability)
+        cut_xtc(s, p->xtc_threshold, p->min_keep);
 }
 
-static bool has_repeat(const struct sample_params *p)
+/* One step. Where only the best is wanted (greedy, mirostat's cut comes instead) filters are left out. */
+static void run_step(struct sample_scratch *s, enum sample_step step, const struct sample_params *p,
+                     const struct sample_history *h)
 {
-    return p->repeat_penalty != 0 && p->repeat_penalty != 1 && p->repeat_last_n != 0;
-}
-
-static void apply_repeat(struct sample_scratch *s, const struct sample_params *p,
-                         const struct sample_history *h)
-{
-    uint32_t n = h->n;
-    if (p->repeat_last_n > 0)
-        n = PL_MIN(n, (uint32_t)p->repeat_last_n);
-    const int32_t *ids = h->ids + (h->n - n);
-    for (uint32_t i = 0; i < n; i++) {
-        if (s->counts[ids[i]]++ > 0)
-            continue; /* once per token, however often it occurs */
-        float *logit = &s->cands.logit[ids[i]];
-        *logit = *logit > 0 ? *logit / p->repeat_penalty : *logit * p->repeat_penalty;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        s->counts[ids[i]] = 0;
-}
-
-static void apply_output_penalties(struct sample_scratch *s, const struct sample_params *p,
-                                   const struct sample_history *h)
-{
-    for (uint32_t i = h->n_prompt; i < h->n; i++)
-        s->counts[h->ids[i]]++;
-    for (uint32_t i = h->n_prompt; i < h->n; i++) {
-        int32_t id = h->ids[i];
-        if (s->counts[id] == 0)
-            continue; /* done at an earlier occurrence */
-        s->cands.logit[id] -= (float)s->counts[id] * p->frequency_penalty + p->presence_penalty;
-        s->counts[id] = 0;
-    }
-}
-
-/* The candidates after bias and penalties; what those made infinite is dropped. */
-static void fill_cands(struct sample_scratch *s, const float *logits, const struct sample_params *p,
-                       const struct sample_history *h)
-{
-    struct sample_cands *c = &s->cands;
-    memcpy(c->logit, logits, s->n_vocab * sizeof *logits);
-    for (uint32_t i = 0; i < s->n_vocab; i++)
-        c->id[i] = (int32_t)i;
-    c->n = s->n_vocab;
-    apply_bias(s, p);
-    if (has_repeat(p))
-        apply_repeat(s, p, h);
-    if (p->presence_penalty != 0 || p->frequency_penalty != 0)
-        apply_output_penalties(s, p, h);
-    if (p->n_bias == 0 && !has_repeat(p))
+    bool edits_only = p->temperature <= 0 || p->mirostat != 0;
+    if (step != SAMPLE_STEP_TEMPERATURE && !edits_only)
+        cands_settle(s);
+    if (step == SAMPLE_STEP_PENALTIES)
+        edit_penalties(s, p, h);
+    else if (step == SAMPLE_STEP_DRY)
+        edit_dry(s, p, h);
+    else if (edits_only)
         return;
-    c->n = 0;
-    for (uint32_t i = 0; i < s->n_vocab; i++) {
-        if (!isfinite(c->logit[i]))
-            continue;
-        c->logit[c->n] = c->logit[i];
-        c->id[c->n++] = (int32_t)i;
+    else if (step == SAMPLE_STEP_TEMPERATURE && !draw_temperature(s, p))
+        draw_best(s);
+    else if (step != SAMPLE_STEP_TEMPERATURE)
+        filter(s, step, p, p->xtc_probability > 0 ? rng_uniform(p->seed, STREAM_XTC, h->n) : 1);
+}
+
+static void run_steps(struct sample_scratch *s, const struct sample_params *p,
+                      const struct sample_history *h)
+{
+    const uint8_t *steps = p->own_steps ? p->steps : DEFAULT_STEPS;
+    uint32_t n = p->own_steps ? p->n_steps : (uint32_t)PL_ARRAY_LEN(DEFAULT_STEPS);
+    for (uint32_t i = 0; i < n; i++)
+        run_step(s, (enum sample_step)steps[i], p, h);
+}
+
+static uint32_t draw(struct sample_scratch *s, const struct sample_params *p,
+                     const struct sample_history *h)
+{
+    float uniform = rng_uniform(p->seed, STREAM_DRAW, h->n);
+    if (p->temperature <= 0) {
+        draw_best(s);
+        return draw_plain(s, uniform);
     }
+    if (p->mirostat != 0)
+        return draw_mirostat(s, p, uniform);
+    if (p->adaptive)
+        return draw_adaptive(s, p, uniform);
+    return draw_plain(s, uniform);
 }
 
-/* Index of the first of the largest. */
-static uint32_t best_of(const float *logits, uint32_t n)
+/* The caller's row, which is finite, always has one. */
+static bool any_left(const struct sample_scratch *s, const float *logits)
 {
-    float best = cut_best(logits, n);
-    uint32_t i = 0;
-    while (i + 1 < n && logits[i] != best)
-        i++;
-    return i;
-}
-
-static int32_t draw(struct sample_scratch *s, float temperature, float uniform)
-{
-    const struct sample_cands *c = &s->cands;
-    float best = cut_best(c->logit, c->n);
-    float scale = 1.0f / temperature;
-    if (!isfinite(scale)) /* so cold that only the best is left */
-        return c->id[best_of(c->logit, c->n)];
-    for (uint32_t i = 0; i < c->n; i++)
-        s->weights[i] = sample_expf((c->logit[i] - best) * scale);
-    /* uniform is a multiple of 2^-24: the middle of its step, so that 0 doesn't choose the first id. */
-    double target = ((double)uniform + 0x1p-25) * cut_sum(s->weights, c->n);
-    double sum = 0;
-    uint32_t chosen = 0;
-    for (uint32_t i = 0; i < c->n; i++) {
-        if (s->weights[i] <= 0)
-            continue;
-        chosen = i; /* the last one with weight, should rounding leave target >= sum */
-        sum += (double)s->weights[i];
-        if (sum > target)
-            break;
-    }
-    return c->id[chosen];
-}
-
-static void filter(struct sample_scratch *s, const struct sample_params *p)
-{
-    if (p->top_k > 0)
-        cut_top_k(&s->cands, (uint32_t)p->top_k, s->mass);
-    if (p->top_p > 0 && p->top_p < 1)
-        cut_top_p(&s->cands, p->top_p, s->weights, s->mass);
-    if (p->min_p > 0)
-        cut_min_p(&s->cands, p->min_p);
+    return s->cands.logit == logits || cands_best(s) > -INFINITY;
 }
 
 enum pl_status sample_token(struct sample_scratch *scratch, const float *logits,
@@ -240,14 +191,21 @@ enum pl_status sample_token(struct sample_scratch *scratch, const float *logits,
 {
     struct sample_scratch *s = scratch;
     PL_CHECK(history->n_prompt <= history->n);
-    fill_cands(s, logits, params, history);
-    if (s->cands.n == 0)
-        return pl_error_set(err, PL_EINTERNAL, "logit_bias and penalties leave no token to choose");
-    if (params->temperature <= 0) {
-        *ret_id = s->cands.id[best_of(s->cands.logit, s->cands.n)];
-        return PL_OK;
-    }
-    filter(s, params);
-    *ret_id = draw(s, params->temperature, rng_uniform(params->seed, 0, history->n));
+    PL_CHECK(params->state != NULL || (params->mirostat == 0 && !params->adaptive));
+    edit_start(s, logits, params, history);
+    if (any_left(s, logits))
+        run_steps(s, params, history);
+    if (!any_left(s, logits))
+        return pl_error_set(err, PL_EINTERNAL,
+                            "logit_bias, bans and penalties leave no token to choose");
+    *ret_id = cands_id(&s->cands, draw(s, params, history));
     return PL_OK;
+}
+
+bool sample_is_stop(const struct sample_params *params, int32_t id)
+{
+    for (uint32_t i = 0; i < params->n_stop_ids; i++)
+        if (params->stop_ids[i] == id)
+            return true;
+    return false;
 }
