@@ -28,13 +28,14 @@ struct sample_scratch {
     uint32_t n_vocab;
     const struct passes *pass;
     struct sample_cands cands;
-    float *logit;      /* [V] cands.logit once written */
-    int32_t *id;       /* [V] cands.id when sparse */
-    float *weights;    /* [V] of one step; after the draw the final ones */
-    float *score;      /* [V] of one step */
-    uint32_t *counts;  /* [V] all 0 between steps */
-    uint32_t *lengths; /* [SAMPLE_DRY_WINDOW_MAX] */
-    double *chunks;    /* [V / PASS_CHUNK + 1] */
+    float *logit;                       /* [V] cands.logit once written */
+    int32_t *id;                        /* [V] cands.id when sparse */
+    float *weights;                     /* [V] of one step; after the draw the final ones */
+    float *score;                       /* [V] of one step */
+    float *spare_score, *spare_weights; /* [V] of a selection */
+    uint32_t *counts;                   /* [V] all 0 between steps */
+    uint32_t *lengths;                  /* [SAMPLE_DRY_WINDOW_MAX] */
+    double *chunks;                     /* [V / PASS_CHUNK + 1] */
     double mass[CUT_BUCKETS];
     double total; /* sum of the final weights */
 };

@@ -11,6 +11,7 @@
 #include "expf.h"
 #include "base/banned.h"
 
+#define DEPTH_BUCKETS 64.0f /* of the first digit, per unit of the logit */
 #define FEW                                                                                        \
     2048 /* so many values are selected by digits of 8 bits: less to clear and to look through */
 
@@ -18,7 +19,6 @@
 struct border {
     uint32_t key;
     uint32_t n_equal;
-    uint32_t n_above;
 };
 
 /* Unsigned keys in the order of the floats; -0 equals 0. */
@@ -46,21 +46,6 @@ struct scores {
     uint32_t n;
 };
 
-/* Adds up the weights of scores whose key starts with prefix (its bits above shift + n_bits), by the next n_bits. */
-static void weigh(const struct scores *in, uint32_t prefix, uint32_t shift, uint32_t n_bits,
-                  double *mass)
-{
-    memset(mass, 0, sizeof *mass << n_bits);
-    uint32_t above = shift + n_bits;
-    for (uint32_t i = 0; i < in->n; i++) {
-        uint32_t key = key_of(in->score[i]);
-        if (above < 32 && key >> above != prefix)
-            continue;
-        mass[(key >> shift) & ((1u << n_bits) - 1)] +=
-            in->weights != NULL ? (double)in->weights[i] : 1.0;
-    }
-}
-
 /* The bucket, from the highest down, in which *missing is reached; *missing is then what it must give. Sums of
  * parts may round to less than the whole: then the last bucket that has any gives all of it. */
 static uint32_t find_bucket(const double *mass, uint32_t n_buckets, double *missing)
@@ -78,45 +63,101 @@ static uint32_t find_bucket(const double *mass, uint32_t n_buckets, double *miss
     return last;
 }
 
-/* The fewest best scores whose weights reach target > 0; at least one. */
-static struct border find_border(const struct scores *in, double target, double *mass)
+/* Scores are looked for by two kinds of digits: many first by their depth below the best one, which spreads them
+ * over all buckets, then by the bits of their keys, to the last. Both fall with the score. */
+struct digit {
+    bool by_depth;
+    float best;
+    uint32_t shift, mask;
+};
+
+static inline uint32_t digit_of(const struct digit *d, float score)
 {
-    static const uint8_t many[] = {11, 11, 10};
-    static const uint8_t few[] = {8, 8, 8, 8};
-    const uint8_t *n_bits = in->n <= FEW ? few : many;
-    struct border b = {0};
-    uint32_t shift = 32;
-    double missing = target;
-    while (shift > 0) {
-        shift -= *n_bits;
-        weigh(in, b.key, shift, *n_bits, mass);
-        b.key = b.key << *n_bits | find_bucket(mass, 1u << *n_bits, &missing);
-        n_bits++;
-    }
-    uint32_t n_equal = 0;
-    double one = 1;
+    if (!d->by_depth)
+        return key_of(score) >> d->shift & d->mask;
+    float depth = (d->best - score) * DEPTH_BUCKETS;
+    return CUT_BUCKETS - 1 - (depth < CUT_BUCKETS - 1 ? (uint32_t)depth : CUT_BUCKETS - 1);
+}
+
+/* Adds up the weights by digit. */
+static inline void weigh(const struct scores *in, const struct digit *d, double *mass)
+{
+    memset(mass, 0, sizeof *mass * (d->mask + 1));
+    if (in->weights == NULL)
+        for (uint32_t i = 0; i < in->n; i++)
+            mass[digit_of(d, in->score[i])] += 1;
+    else
+        for (uint32_t i = 0; i < in->n; i++)
+            mass[digit_of(d, in->score[i])] += (double)in->weights[i];
+}
+
+/* Leaves those in the bucket, in the scratch's spare arrays, where `in` may already be. */
+static inline void narrow(struct sample_scratch *s, struct scores *in, const struct digit *d,
+                          uint32_t bucket)
+{
+    uint32_t n = 0;
     for (uint32_t i = 0; i < in->n; i++) {
-        uint32_t key = key_of(in->score[i]);
-        b.n_above += key > b.key;
-        if (key != b.key)
-            continue;
-        one = in->weights != NULL ? (double)in->weights[i] : 1.0;
-        n_equal++;
+        float score = in->score[i];
+        float weight = in->weights != NULL ? in->weights[i] : 1;
+        s->spare_score[n] = score;
+        s->spare_weights[n] = weight;
+        n += digit_of(d, score) == bucket;
     }
-    double wanted = one > 0 ? PL_MIN(ceil(missing / one), (double)n_equal) : 1;
-    b.n_equal = wanted < 1 ? 1 : (uint32_t)wanted;
+    in->score = s->spare_score;
+    in->weights = in->weights != NULL ? s->spare_weights : NULL;
+    in->n = n;
+}
+
+static void descend(struct sample_scratch *s, struct scores *in, const struct digit d,
+                    double *missing)
+{
+    weigh(in, &d, s->mass);
+    narrow(s, in, &d, find_bucket(s->mass, d.mask + 1, missing));
+}
+
+/* The fewest best scores whose weights reach target > 0; at least one. */
+static struct border find_border(struct sample_scratch *s, const struct scores *all, double target)
+{
+    struct scores in = *all;
+    double missing = target;
+    if (in.n > FEW) {
+        const struct digit depth = {
+            .by_depth = true, .best = s->pass->best(in.score, in.n), .mask = CUT_BUCKETS - 1};
+        descend(s, &in, depth, &missing);
+    }
+    uint32_t n_bits = in.n > FEW ? 11 : 8;
+    for (uint32_t shift = 32; shift > 0;) {
+        uint32_t n = PL_MIN(n_bits, shift);
+        shift -= n;
+        const struct digit digit = {.shift = shift, .mask = (1u << n) - 1};
+        descend(s, &in, digit, &missing);
+    }
+    /* What is left has one score; the first of them, as many as it takes. */
+    struct border b = {.key = key_of(in.score[0])};
+    while (b.n_equal < in.n && (b.n_equal == 0 || missing > 0)) {
+        missing -= in.weights != NULL ? (double)in.weights[b.n_equal] : 1.0;
+        b.n_equal++;
+    }
     return b;
 }
 
-/* As find_border, and at least min_keep of them. */
-static struct border find_border_of(const struct scores *in, double target, uint32_t min_keep,
-                                    double *mass)
+static uint32_t count_border(const struct scores *in, struct border b)
 {
-    struct border b = find_border(in, target, mass);
-    if (b.n_above + b.n_equal >= PL_MIN(min_keep, in->n))
+    uint32_t n = b.n_equal;
+    for (uint32_t i = 0; i < in->n; i++)
+        n += key_of(in->score[i]) > b.key;
+    return n;
+}
+
+/* As find_border, and at least min_keep of them. */
+static struct border find_border_of(struct sample_scratch *s, const struct scores *in,
+                                    double target, uint32_t min_keep)
+{
+    struct border b = find_border(s, in, target);
+    if (min_keep <= 1 || count_border(in, b) >= PL_MIN(min_keep, in->n))
         return b;
     const struct scores count = {.score = in->score, .n = in->n};
-    return find_border(&count, PL_MIN(min_keep, in->n), mass);
+    return find_border(s, &count, PL_MIN(min_keep, in->n));
 }
 
 /* score: of each sparse candidate; may be their logits. */
@@ -125,11 +166,11 @@ static void keep_above(struct sample_scratch *s, const float *score, struct bord
     uint32_t n_kept = 0;
     for (uint32_t i = 0; i < s->cands.n; i++) {
         uint32_t key = key_of(score[i]);
-        if (key < b.key || (key == b.key && b.n_equal == 0))
-            continue;
-        b.n_equal -= key == b.key;
+        uint32_t equal = key == b.key && b.n_equal > 0;
         s->logit[n_kept] = s->logit[i];
-        s->id[n_kept++] = s->id[i];
+        s->id[n_kept] = s->id[i];
+        n_kept += equal | (uint32_t)(key > b.key);
+        b.n_equal -= equal;
     }
     s->cands.n = n_kept;
 }
@@ -143,7 +184,7 @@ static float bound_of(struct sample_scratch *s, uint32_t k)
     };
     if (k >= blocks.n)
         return -FLT_MAX;
-    return PL_MAX(score_of(find_border(&blocks, k, s->mass).key), -FLT_MAX);
+    return PL_MAX(score_of(find_border(s, &blocks, k).key), -FLT_MAX);
 }
 
 /* ---- by rank --------------------------------------------------------------------------------- */
@@ -156,7 +197,7 @@ void cut_top_k(struct sample_scratch *s, uint32_t k)
     if (k >= s->cands.n)
         return;
     const struct scores in = {.score = s->logit, .n = s->cands.n};
-    keep_above(s, s->logit, find_border(&in, k, s->mass));
+    keep_above(s, s->logit, find_border(s, &in, k));
 }
 
 uint32_t cut_bests(struct sample_scratch *s, float *bests, uint32_t n)
@@ -220,30 +261,25 @@ void cut_surprise(struct sample_scratch *s, double bits)
 
 /* ---- by mass --------------------------------------------------------------------------------- */
 
-/* Logits below the best within which the mass is looked for, before all candidates are. */
-static const float DEPTHS[] = {8, 16, FLT_MAX};
+/* Logits so far below the best, if all tokens had them, weigh less together than what may be missing. */
+static float surely_enough(uint32_t n, double total, float p)
+{
+    double missing = (1 - (double)p) * total;
+    return (float)(log((double)n / missing) + 1e-3);
+}
 
 void cut_top_p(struct sample_scratch *s, float p, uint32_t min_keep)
 {
-    const struct sample_cands whole = s->cands;
+    const struct sample_cands *c = &s->cands;
     float best = cands_best(s);
-    double target = (double)p * s->pass->exp_sum(whole.logit, whole.n, best, 1);
-    bool reached = false;
-    for (size_t i = 0; i < PL_ARRAY_LEN(DEPTHS) && !reached; i++) {
-        /* Into score and id: what is cut from stays whole for the next depth. */
-        float least = DEPTHS[i] < FLT_MAX ? best - DEPTHS[i] : -FLT_MAX;
-        bool last = i + 1 == PL_ARRAY_LEN(DEPTHS);
-        if (whole.id != NULL && !last)
-            continue; /* sparse: ids can't be kept twice, and few they are */
-        s->cands.n = s->pass->keep(whole.logit, whole.id, whole.n, least, s->score, s->id);
-        double mass = s->pass->exps(s->score, s->cands.n, best, 1, s->weights, s->chunks);
-        reached = mass >= target && s->cands.n >= min_keep;
-    }
-    memcpy(s->logit, s->score, s->cands.n * sizeof *s->logit);
-    s->cands.logit = s->logit;
-    s->cands.id = s->id;
-    const struct scores in = {.score = s->logit, .weights = s->weights, .n = s->cands.n};
-    keep_above(s, s->logit, find_border_of(&in, target, min_keep, s->mass));
+    double total = s->pass->exp_sum(c->logit, c->n, best, 1);
+    float least = best - surely_enough(c->n, total, p);
+    keep_from(s, (double)least, min_keep);
+    if (c->id == NULL)
+        cands_keep(s, -FLT_MAX);
+    (void)s->pass->exps(c->logit, c->n, best, 1, s->weights, s->chunks);
+    const struct scores in = {.score = s->logit, .weights = s->weights, .n = c->n};
+    keep_above(s, s->logit, find_border_of(s, &in, (double)p * total, min_keep));
 }
 
 void cut_typical_p(struct sample_scratch *s, float p, uint32_t min_keep)
@@ -258,7 +294,7 @@ void cut_typical_p(struct sample_scratch *s, float p, uint32_t min_keep)
     for (uint32_t i = 0; i < c->n; i++)
         s->score[i] = -(float)fabs((double)best - (double)c->logit[i] - mean);
     const struct scores in = {.score = s->score, .weights = s->weights, .n = c->n};
-    keep_above(s, s->score, find_border_of(&in, (double)p * total, min_keep, s->mass));
+    keep_above(s, s->score, find_border_of(s, &in, (double)p * total, min_keep));
 }
 
 void cut_xtc(struct sample_scratch *s, float threshold, uint32_t min_keep)

@@ -13,20 +13,29 @@ static double log_sum_exp(const float *logits, uint32_t n)
     return (double)best + log(pass->exp_sum(logits, n, best, 1));
 }
 
-/* Insertion into a short list, best first: most logits fail the first comparison. ids NULL: indices. */
+static uint32_t insert(struct sample_logprob *top, uint32_t n, uint32_t n_top, int32_t id,
+                       float logit)
+{
+    if (n == n_top && !(logit > top[n - 1].logprob))
+        return n;
+    uint32_t at = n < n_top ? n++ : n - 1;
+    for (; at > 0 && logit > top[at - 1].logprob; at--)
+        top[at] = top[at - 1];
+    top[at] = (struct sample_logprob){.id = id, .logprob = logit};
+    return n;
+}
+
+/* Insertion into a short list, best first. Most blocks have nothing that is good enough. */
 static uint32_t find_top(const struct sample_cands *c, struct sample_logprob *top, uint32_t n_top)
 {
+    const struct passes *pass = passes_get();
     uint32_t n = 0;
-    for (uint32_t i = 0; i < c->n; i++) {
-        float logit = c->logit[i];
-        if (n == n_top && !(logit > top[n - 1].logprob))
+    for (uint32_t from = 0; from < c->n; from += PASS_BLOCK * 4) {
+        uint32_t end = PL_MIN(from + PASS_BLOCK * 4, c->n);
+        if (n == n_top && !(pass->best(c->logit + from, end - from) > top[n - 1].logprob))
             continue;
-        uint32_t at = n < n_top ? n++ : n - 1;
-        while (at > 0 && logit > top[at - 1].logprob) {
-            top[at] = top[at - 1];
-            at--;
-        }
-        top[at] = (struct sample_logprob){.id = cands_id(c, i), .logprob = logit};
+        for (uint32_t i = from; i < end; i++)
+            n = insert(top, n, n_top, cands_id(c, i), c->logit[i]);
     }
     return n;
 }

@@ -207,12 +207,11 @@ static struct pass_moments moments(const float *x, uint32_t n, double around)
 static inline uint32_t keep_few(const float *x, const int32_t *ids, uint32_t from, uint32_t to,
                                 float least, float *out, int32_t *out_ids, uint32_t n_kept)
 {
-    for (uint32_t i = from; i < to; i++) {
-        if (!(x[i] >= least))
-            continue;
-        int32_t id = ids != NULL ? ids[i] : (int32_t)i;
-        out[n_kept] = x[i];
-        out_ids[n_kept++] = id;
+    for (uint32_t i = from; i < to; i++) { /* no branch: it would be guessed wrong often */
+        float value = x[i];
+        out_ids[n_kept] = ids != NULL ? ids[i] : (int32_t)i;
+        out[n_kept] = value;
+        n_kept += value >= least;
     }
     return n_kept;
 }

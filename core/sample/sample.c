@@ -27,11 +27,14 @@ static bool fill_scratch(struct sample_scratch *s)
     s->id = calloc(s->n_vocab, sizeof *s->id);
     s->weights = calloc(s->n_vocab, sizeof *s->weights);
     s->score = calloc(s->n_vocab, sizeof *s->score);
+    s->spare_score = calloc(s->n_vocab, sizeof *s->spare_score);
+    s->spare_weights = calloc(s->n_vocab, sizeof *s->spare_weights);
     s->counts = calloc(s->n_vocab, sizeof *s->counts);
     s->lengths = calloc(SAMPLE_DRY_WINDOW_MAX, sizeof *s->lengths);
     s->chunks = calloc(s->n_vocab / PASS_CHUNK + 1, sizeof *s->chunks);
     return s->logit != NULL && s->id != NULL && s->weights != NULL && s->score != NULL &&
-           s->counts != NULL && s->lengths != NULL && s->chunks != NULL;
+           s->spare_score != NULL && s->spare_weights != NULL && s->counts != NULL &&
+           s->lengths != NULL && s->chunks != NULL;
 }
 
 enum pl_status sample_scratch_new(uint32_t n_vocab, struct sample_scratch **ret,
@@ -60,6 +63,8 @@ void sample_scratch_free(struct sample_scratch *scratch)
     free(scratch->id);
     free(scratch->weights);
     free(scratch->score);
+    free(scratch->spare_score);
+    free(scratch->spare_weights);
     free(scratch->counts);
     free(scratch->lengths);
     free(scratch->chunks);
