@@ -134,7 +134,7 @@ static enum pl_status read_options(const struct pl_device_options *o, struct set
     }
     if (s.isa == CPU_ISA_AUTO)
         s.isa = cpu_isa_best(&features);
-    if (!cpu_isa_usable(s.isa, &features) || fast_kernels_get(s.isa) == NULL)
+    if (!cpu_isa_usable(s.isa, &features) || fast_kernels_get(s.isa, false) == NULL)
         return pl_error_set(err, PL_ENOTSUP, "cpu: isa=%s: this processor or build lacks it",
                             cpu_isa_name(s.isa));
     *ret = s;
@@ -180,7 +180,7 @@ static enum pl_status cpu_device_open(const struct pl_device_options *options,
     device->n_threads = options->n_threads != 0 ? options->n_threads : cpu_cores_allowed();
     device->reference = (options->flags & PL_DEVICE_REFERENCE) != 0;
     device->isa = s.isa;
-    device->fast = fast_kernels_get(s.isa);
+    device->fast = fast_kernels_get(s.isa, cpu_features_get().avx512_vnni);
     device->linear = linear_isa_get(linear_level_of(s.isa));
     if (device->linear == NULL)
         device->linear = linear_isa_get(LINEAR_SCALAR);

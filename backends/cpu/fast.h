@@ -37,10 +37,12 @@ struct attn_task {
 
 #define ATTN_ROWS_MAX 16 /* query rows that share the reading of K and V: state stays in L2 */
 
-static inline size_t attn_scratch_bytes(int64_t group, uint32_t head_dim_v)
+/* Per query: sums, maximum and total; scale and 16-bit form of q, for keys in Q8_0. */
+static inline size_t attn_scratch_bytes(int64_t group, uint32_t head_dim, uint32_t head_dim_v)
 {
     size_t queries = ATTN_ROWS_MAX * (size_t)group;
-    return pl_align_up(queries * (pl_align_up(head_dim_v, 16) + 2) * sizeof(float), CPU_ALIGN);
+    size_t floats = pl_align_up(head_dim_v, 16) + 3;
+    return pl_align_up(queries * (floats * sizeof(float) + head_dim * sizeof(int16_t)), CPU_ALIGN);
 }
 
 struct fast_kernels {
@@ -63,16 +65,19 @@ struct fast_kernels {
     /* Rotates the first 2*half elements of x in place by cos[half], sin[half]. */
     void (*rope)(float *x, const float *cosine, const float *sine, int64_t half, uint32_t rope);
     void (*to_half)(uint16_t *y, const float *x, int64_t n);
+    /* Q8_0 as kv.h defines it: y [n], scales [n/32]; n is a multiple of 32 */
+    void (*to_q8)(int8_t *y, uint16_t *scales, const float *x, int64_t n);
     /* y[j] = x . w[j*n ..], j < n_w */
     void (*dots)(float *y, const float *x, const float *w, int64_t n, int64_t n_w);
     void (*attend)(const struct attn_task *task);
 };
 
-/* The table of an instruction set, NULL if this build lacks it. */
-const struct fast_kernels *fast_kernels_get(enum cpu_isa isa);
+/* The table of an instruction set, NULL if this build lacks it. vnni: the processor has AVX512-VNNI,
+ * which changes no bit. */
+const struct fast_kernels *fast_kernels_get(enum cpu_isa isa, bool vnni);
 
 /* One per file fast_<isa>.c. */
 extern const struct fast_kernels fast_scalar_kernels, fast_avx2_kernels, fast_avx512_kernels,
-    fast_neon_kernels;
+    fast_avx512_vnni_kernels, fast_neon_kernels;
 
 #endif

@@ -18,18 +18,15 @@
 #ifndef CPU_FAST_ATTN_BODY_H
 #define CPU_FAST_ATTN_BODY_H
 
-#include "fast_body.h"
-
-#define ATTN_BATCH_N 8 /* queries at a time whose sums fit 32 registers; 4 with fewer */
-#define TILE_VECS    (KV_TILE / VF_N)
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#include "fast_attn_q8_body.h"
 
 struct attn_state {
-    float *o;   /* [queries][dv] */
-    float *m;   /* [queries] */
-    float *l;   /* [queries] */
-    int64_t dv; /* rounded up to 16 */
+    float *o;       /* [queries][dv] */
+    float *m;       /* [queries] */
+    float *l;       /* [queries] */
+    float *q_scale; /* [queries], keys in Q8_0 */
+    int16_t *q16;   /* [queries][d], likewise */
+    int64_t dv;     /* rounded up to 16 */
     int64_t queries;
 };
 
@@ -90,13 +87,19 @@ ALWAYS_INLINE void values_of(float *const *o, float (*p)[KV_TILE], const uint8_t
 }
 
 /* Two vectors at a time where the head size allows: 16-float vectors and an odd number of them don't. */
-ALWAYS_INLINE void values_any(float *const *o, float (*p)[KV_TILE], const uint8_t *v, int64_t dv,
-                              struct span seen, int nb, bool half)
+ALWAYS_INLINE void values_float(float *const *o, float (*p)[KV_TILE], const uint8_t *v, int64_t dv,
+                                struct span seen, int nb, bool half)
 {
     if (dv % (int64_t)(2 * VF_N) == 0)
         values_of(o, p, v, dv, seen, nb, 2, half);
     else
         values_of(o, p, v, dv, seen, nb, 1, half);
+}
+
+/* Query qi: a head of the group of a row. */
+static inline const float *query_of(const struct attn_task *a, int64_t qi)
+{
+    return a->q + qi / a->group * a->q_stride + qi % a->group * a->kv->head_dim_k;
 }
 
 /* The positions of the tile at `base` that row r sees. */
@@ -152,44 +155,69 @@ static inline bool softmax_tile(const struct attn_task *a, const struct attn_sta
     return true;
 }
 
+/* s[b] = q . K for queries q0.., in the type of K. */
+ALWAYS_INLINE void scores_any(const struct attn_task *a, const struct attn_state *st,
+                              float (*s)[KV_TILE], const uint8_t *k, int64_t q0, int nb)
+{
+    int64_t d = a->kv->head_dim_k;
+    if (a->kv->dtype_k == PL_DTYPE_Q8_0) {
+        const int16_t *q16[ATTN_BATCH_N];
+        for (int b = 0; b < nb; b++)
+            q16[b] = st->q16 + (q0 + b) * d;
+        scores_q8(s, q16, st->q_scale + q0, k, d, nb);
+        return;
+    }
+    const float *q[ATTN_BATCH_N];
+    for (int b = 0; b < nb; b++)
+        q[b] = query_of(a, q0 + b);
+    if (a->kv->dtype_k == PL_DTYPE_F16)
+        scores_of(s, q, k, d, nb, true);
+    else
+        scores_of(s, q, k, d, nb, false);
+}
+
+/* o[b] += p[b] . V over the positions seen by all nb, in the type of V. */
+ALWAYS_INLINE void values_any(const struct attn_task *a, float *const *o, float (*p)[KV_TILE],
+                              const uint8_t *v, int64_t dv, struct span seen, int nb)
+{
+    if (a->kv->dtype_v == PL_DTYPE_Q8_0)
+        values_q8(o, p, v, dv, nb);
+    else if (a->kv->dtype_v == PL_DTYPE_F16)
+        values_float(o, p, v, dv, seen, nb, true);
+    else
+        values_float(o, p, v, dv, seen, nb, false);
+}
+
 /* nb queries from q0 over one tile; nb is a constant after inlining. */
 ALWAYS_INLINE void batch_of(const struct attn_task *a, const struct attn_state *st,
                             const uint8_t *tile, int64_t base, int64_t q0, int nb)
 {
     float s[ATTN_BATCH_N][KV_TILE];
-    const float *q[ATTN_BATCH_N];
     float *o[ATTN_BATCH_N];
     struct span seen[ATTN_BATCH_N];
     bool any = false;
-    bool whole = true;
+    bool whole = true;                         /* one pass over V serves all */
+    bool q8 = a->kv->dtype_v == PL_DTYPE_Q8_0; /* there unseen positions weigh zero */
     struct span all = {.end = (int)a->kv->tile_tokens};
     const uint8_t *v = tile + a->kv->tile_k_bytes;
     for (int b = 0; b < nb; b++) {
         int64_t r = (q0 + b) / a->group;
-        q[b] = a->q + r * a->q_stride + (q0 + b) % a->group * a->kv->head_dim_k;
         o[b] = st->o + (q0 + b) * st->dv;
         seen[b] = seen_of(a, r, base);
         any = any || seen[b].begin < seen[b].end;
-        whole = whole && seen[b].begin == 0 && seen[b].end == all.end;
+        whole = whole &&
+                (q8 ? seen[b].begin < seen[b].end : seen[b].begin == 0 && seen[b].end == all.end);
     }
     if (!any)
         return;
-    if (a->kv->dtype_k == PL_DTYPE_F16)
-        scores_of(s, q, tile, a->kv->head_dim_k, nb, true);
-    else
-        scores_of(s, q, tile, a->kv->head_dim_k, nb, false);
-    bool half = a->kv->dtype_v == PL_DTYPE_F16;
+    scores_any(a, st, s, tile, q0, nb);
     for (int b = 0; b < nb; b++) {
         bool some = softmax_tile(a, st, q0 + b, s[b], seen[b]);
-        if (some && !whole && half)
-            values_any(&o[b], &s[b], v, st->dv, seen[b], 1, true);
-        else if (some && !whole)
-            values_any(&o[b], &s[b], v, st->dv, seen[b], 1, false);
+        if (some && !whole)
+            values_any(a, &o[b], &s[b], v, st->dv, seen[b], 1);
     }
-    if (whole && half)
-        values_any(o, s, v, st->dv, all, nb, true);
-    else if (whole)
-        values_any(o, s, v, st->dv, all, nb, false);
+    if (whole)
+        values_any(a, o, s, v, st->dv, all, nb);
 }
 
 static void attend_tile(const struct attn_task *a, const struct attn_state *st, int64_t base)
@@ -239,10 +267,15 @@ static void body_attend(const struct attn_task *a)
     };
     st.m = st.o + st.queries * st.dv;
     st.l = st.m + st.queries;
+    st.q_scale = st.l + st.queries;
+    st.q16 = (int16_t *)(void *)(st.q_scale + st.queries);
     memset(st.o, 0, (size_t)(st.queries * st.dv) * sizeof *st.o);
     for (int64_t q = 0; q < st.queries; q++) {
         st.m[q] = -INFINITY;
         st.l[q] = 0.0F;
+        if (a->kv->dtype_k == PL_DTYPE_Q8_0)
+            st.q_scale[q] =
+                to_q16(st.q16 + q * a->kv->head_dim_k, query_of(a, q), a->kv->head_dim_k);
     }
     for (int64_t r = 0; r < a->rows; r++) {
         int64_t pos = a->pos[r];

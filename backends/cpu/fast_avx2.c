@@ -17,6 +17,7 @@ const struct fast_kernels fast_avx2_kernels = {
     .glu = body_glu,
     .rope = body_rope,
     .to_half = body_to_half,
+    .to_q8 = body_to_q8,
     .dots = body_dots,
     .attend = body_attend,
 };

@@ -11,18 +11,30 @@ static bool power_of_two(uint32_t x)
     return x != 0 && (x & (x - 1)) == 0;
 }
 
-static size_t elem_bytes(uint32_t dtype)
+/* The K or V part of a tile, `cols` elements of each position. */
+static size_t part_bytes(uint32_t dtype, size_t cols)
 {
-    return dtype == PL_DTYPE_F16 ? 2 : 4;
+    if (dtype == PL_DTYPE_Q8_0)
+        return pl_align_up((cols + cols / KV_Q8_BLOCK * sizeof(uint16_t)) * KV_TILE, CPU_ALIGN);
+    return cols * KV_TILE * (dtype == PL_DTYPE_F16 ? 2 : 4);
+}
+
+static bool known_type(uint32_t dtype)
+{
+    return dtype == PL_DTYPE_F32 || dtype == PL_DTYPE_F16 || dtype == PL_DTYPE_Q8_0;
+}
+
+static bool whole_blocks(uint32_t dtype, uint32_t head_dim)
+{
+    return dtype != PL_DTYPE_Q8_0 || head_dim % KV_Q8_BLOCK == 0;
 }
 
 static const char *refuse(const struct pl_kv_group *g)
 {
     if (g->kind != PL_KV_FULL && g->kind != PL_KV_WINDOW)
         return "kind of KV group";
-    if ((g->dtype_k != PL_DTYPE_F32 && g->dtype_k != PL_DTYPE_F16) ||
-        (g->dtype_v != PL_DTYPE_F32 && g->dtype_v != PL_DTYPE_F16))
-        return "KV type: F32 and F16 are";
+    if (!known_type(g->dtype_k) || !known_type(g->dtype_v))
+        return "KV type: F32, F16 and Q8_0 are";
     if (!power_of_two(g->block_tokens) || g->block_tokens > KV_TOKENS_MAX)
         return "KV block size: powers of two up to 65536 are";
     if (g->n_layers < 1 || g->n_layers > KV_COUNT_MAX || g->n_kv_heads < 1 ||
@@ -31,6 +43,8 @@ static const char *refuse(const struct pl_kv_group *g)
     if (g->head_dim_k < 1 || g->head_dim_k > CPU_HEAD_DIM_MAX || g->head_dim_v < 1 ||
         g->head_dim_v > CPU_HEAD_DIM_MAX)
         return "KV head size";
+    if (!whole_blocks(g->dtype_k, g->head_dim_k) || !whole_blocks(g->dtype_v, g->head_dim_v))
+        return "Q8_0 KV with a head size that is no multiple of 32 is";
     if (g->reserved[0] != 0 || g->reserved[1] != 0 || g->reserved[2] != 0 || g->reserved[3] != 0)
         return "reserved field of a KV group";
     return NULL;
@@ -56,8 +70,8 @@ bool kv_geometry_init(struct kv_geometry *ret, const struct pl_kv_group *g, cons
         .n_tiles = PL_MAX(g->block_tokens / KV_TILE, 1u),
         .max_blocks = g->max_blocks,
     };
-    kv.tile_k_bytes = (size_t)g->head_dim_k * KV_TILE * elem_bytes(g->dtype_k);
-    kv.tile_bytes = kv.tile_k_bytes + kv_v_stride(&kv) * KV_TILE * elem_bytes(g->dtype_v);
+    kv.tile_k_bytes = part_bytes(g->dtype_k, g->head_dim_k);
+    kv.tile_bytes = kv.tile_k_bytes + part_bytes(g->dtype_v, kv_v_stride(&kv));
     kv.tile_bytes = pl_align_up(kv.tile_bytes, CPU_ALIGN);
     /* The products fit: 4096 tiles of at most 128 KiB, 2^16 heads, 2^16 layers. */
     kv.head_bytes = kv.tile_bytes * kv.n_tiles;

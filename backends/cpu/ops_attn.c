@@ -55,10 +55,23 @@ static void prepare_head(const struct cpu_step *step, const struct cpu_op *op, f
     }
 }
 
+static void scatter_scales(uint16_t *dst, const uint16_t *scales, size_t head_dim)
+{
+    for (size_t i = 0; i < head_dim / KV_Q8_BLOCK; i++)
+        dst[i * KV_TILE] = scales[i];
+}
+
 static void write_k(const struct cpu_step *step, const struct kv_geometry *kv, uint8_t *tile,
                     size_t slot, const float *k)
 {
-    if (kv->dtype_k == PL_DTYPE_F16) {
+    if (kv->dtype_k == PL_DTYPE_Q8_0) {
+        int8_t bytes[CPU_HEAD_DIM_MAX];
+        uint16_t scales[CPU_HEAD_DIM_MAX / KV_Q8_BLOCK];
+        step->device->fast->to_q8(bytes, scales, k, kv->head_dim_k);
+        for (size_t i = 0; i < kv->head_dim_k; i += 2)
+            memcpy(tile + kv_q8_k_at(i, slot), bytes + i, 2);
+        scatter_scales(kv_q8_scales(tile, kv->head_dim_k) + slot, scales, kv->head_dim_k);
+    } else if (kv->dtype_k == PL_DTYPE_F16) {
         uint16_t half[CPU_HEAD_DIM_MAX];
         uint16_t *dst = (uint16_t *)(void *)tile + slot;
         step->device->fast->to_half(half, k, kv->head_dim_k);
@@ -82,7 +95,14 @@ static void write_v(const struct cpu_step *step, const struct kv_geometry *kv, u
         f->add(sum, v, bias, kv->head_dim_v);
         v = sum;
     }
-    if (kv->dtype_v == PL_DTYPE_F16)
+    if (kv->dtype_v == PL_DTYPE_Q8_0) {
+        int8_t bytes[CPU_HEAD_DIM_MAX];
+        uint16_t scales[CPU_HEAD_DIM_MAX / KV_Q8_BLOCK];
+        f->to_q8(bytes, scales, v, kv->head_dim_v);
+        for (size_t i = 0; i < kv->head_dim_v; i++)
+            base[kv_q8_v_at(i, slot, kv->head_dim_v)] = (uint8_t)bytes[i];
+        scatter_scales(kv_q8_scales(base, kv->head_dim_v) + slot, scales, kv->head_dim_v);
+    } else if (kv->dtype_v == PL_DTYPE_F16)
         f->to_half((uint16_t *)(void *)base + begin, v, kv->head_dim_v);
     else
         memcpy((float *)(void *)base + begin, v, kv->head_dim_v * sizeof *v);
@@ -140,7 +160,8 @@ uint64_t fast_attn_workspace(const struct pl_device *device, const struct pl_pro
 {
     const struct pl_attn_params *p = &view->op.p.attn;
     (void)desc;
-    return device->n_threads * attn_scratch_bytes(p->n_heads / p->n_kv_heads, p->head_dim_v);
+    return device->n_threads *
+           attn_scratch_bytes(p->n_heads / p->n_kv_heads, p->head_dim, p->head_dim_v);
 }
 
 /* Rows [t, end) of one sequence, one KV head. */
@@ -152,7 +173,7 @@ static void attend_run(const struct cpu_step *step, const struct cpu_op *op, int
     int64_t group = p->n_heads / p->n_kv_heads;
     int64_t seq = step_binding(step, PL_BINDING_ROW_SEQ)[t];
     size_t first_head = (size_t)head * (size_t)group;
-    size_t bytes = attn_scratch_bytes(group, p->head_dim_v);
+    size_t bytes = attn_scratch_bytes(group, p->head_dim, p->head_dim_v);
     struct attn_task task = {
         .kv = kv,
         .blocks = step_binding(step, PL_BINDING_BLOCK_TABLE + kv->group_i) + seq * kv->max_blocks,

@@ -9,8 +9,14 @@
 
 #include <string.h>
 
-const struct fast_kernels *fast_kernels_get(enum cpu_isa isa)
+const struct fast_kernels *fast_kernels_get(enum cpu_isa isa, bool vnni)
 {
+#if defined(__x86_64__)
+    if (vnni && isa == CPU_ISA_AVX512)
+        return &fast_avx512_vnni_kernels;
+#else
+    (void)vnni;
+#endif
     static const struct fast_kernels *const built[] = {
         &fast_scalar_kernels,
 #if defined(__x86_64__)

@@ -8,19 +8,63 @@
 
 #include <math.h>
 
-static double kv_read(uint32_t dtype, const uint8_t *base, size_t i)
+/* Where an element is in its part of a tile: at index `at`; Q8_0 with a scale at index `scale_at`. */
+struct place {
+    uint32_t dtype;
+    uint8_t *part;
+    size_t at;
+    uint16_t *scale; /* Q8_0 */
+};
+
+static struct place place_k(const struct kv_geometry *kv, uint8_t *tile, size_t i, size_t slot)
 {
-    if (dtype == PL_DTYPE_F16)
-        return (double)half_to_float(((const uint16_t *)(const void *)base)[i]);
-    return (double)((const float *)(const void *)base)[i];
+    if (kv->dtype_k == PL_DTYPE_Q8_0)
+        return (struct place){kv->dtype_k, tile, kv_q8_k_at(i, slot),
+                              kv_q8_scales(tile, kv->head_dim_k) + kv_q8_scale_at(i, slot)};
+    return (struct place){kv->dtype_k, tile, i * KV_TILE + slot, NULL};
 }
 
-static void kv_write(uint32_t dtype, uint8_t *base, size_t i, double value)
+static struct place place_v(const struct kv_geometry *kv, uint8_t *tile, size_t i, size_t slot)
 {
-    if (dtype == PL_DTYPE_F16)
-        ((uint16_t *)(void *)base)[i] = float_to_half((float)value);
-    else
-        ((float *)(void *)base)[i] = (float)value;
+    uint8_t *part = tile + kv->tile_k_bytes;
+    if (kv->dtype_v == PL_DTYPE_Q8_0)
+        return (struct place){kv->dtype_v, part, kv_q8_v_at(i, slot, kv->head_dim_v),
+                              kv_q8_scales(part, kv->head_dim_v) + kv_q8_scale_at(i, slot)};
+    return (struct place){kv->dtype_v, part, slot * kv_v_stride(kv) + i, NULL};
+}
+
+static double kv_read(struct place p)
+{
+    if (p.dtype == PL_DTYPE_Q8_0)
+        return (double)half_to_float(*p.scale) * ((const int8_t *)(const void *)p.part)[p.at];
+    if (p.dtype == PL_DTYPE_F16)
+        return (double)half_to_float(((const uint16_t *)(const void *)p.part)[p.at]);
+    return (double)((const float *)(const void *)p.part)[p.at];
+}
+
+/* The scale of n values as F16 holds it; NaN where it can't. */
+static uint16_t q8_scale(const double *x, size_t n)
+{
+    double largest = 0.0;
+    for (size_t i = 0; i < n; i++)
+        largest = !(fabs(x[i]) <= largest) ? fabs(x[i]) : largest; /* a NaN is kept */
+    float scale = (float)largest / 127.0F;
+    return scale <= 65504.0F ? float_to_half(scale) : KV_Q8_NAN;
+}
+
+/* Writes element i of x, a position's n elements. */
+static void kv_write(struct place p, const double *x, size_t i)
+{
+    if (p.dtype == PL_DTYPE_Q8_0) {
+        *p.scale = q8_scale(x + i / KV_Q8_BLOCK * KV_Q8_BLOCK, KV_Q8_BLOCK);
+        double d = (double)half_to_float(*p.scale);
+        double whole = d > 0.0 ? rint(x[i] / d) : 0.0;
+        p.part[p.at] = (uint8_t)(int8_t)fmax(-127.0, fmin(127.0, whole));
+    } else if (p.dtype == PL_DTYPE_F16) {
+        ((uint16_t *)(void *)p.part)[p.at] = float_to_half((float)x[i]);
+    } else {
+        ((float *)(void *)p.part)[p.at] = (float)x[i];
+    }
 }
 
 static const int32_t *block_row(const struct cpu_step *step, const struct kv_geometry *kv,
@@ -87,10 +131,11 @@ static void write_kv_head(const struct cpu_step *step, const struct cpu_op *op, 
     prepare_head(row, op, k, at(bias_k, (size_t)head * p->head_dim),
                  operand_vector(&op->in[PL_QKV_NORM_K]), pos);
     for (size_t i = 0; i < p->head_dim; i++)
-        kv_write(kv->dtype_k, tile, i * KV_TILE + slot, row[i]);
+        kv_write(place_k(kv, tile, i, slot), row, i);
     for (size_t i = 0; i < p->head_dim_v; i++)
-        kv_write(kv->dtype_v, tile + kv->tile_k_bytes, slot * kv_v_stride(kv) + i,
-                 (double)v[i] + (bias_v != NULL ? (double)bias_v[i] : 0.0));
+        row[i] = (double)v[i] + (bias_v != NULL ? (double)bias_v[i] : 0.0);
+    for (size_t i = 0; i < p->head_dim_v; i++)
+        kv_write(place_v(kv, tile, i, slot), row, i);
 }
 
 void ref_qkv_post(const struct cpu_step *step, const struct cpu_op *op, struct worker *worker)
@@ -135,11 +180,11 @@ static double score(const struct cpu_step *step, const struct cpu_op *op, int64_
     const float *q = operand_f32(step, &op->in[PL_ATTN_Q], t) + (size_t)h * p->head_dim;
     const int32_t *blocks = block_row(step, kv, step_binding(step, PL_BINDING_ROW_SEQ)[t]);
     uint32_t head = h / (p->n_heads / p->n_kv_heads);
-    const uint8_t *tile = kv_tile(kv, blocks, p->kv_layer, head, j);
+    uint8_t *tile = kv_tile(kv, blocks, p->kv_layer, head, j);
     size_t slot = (size_t)j & (kv->tile_tokens - 1);
     double sum = 0.0;
     for (size_t i = 0; i < p->head_dim; i++)
-        sum += (double)q[i] * kv_read(kv->dtype_k, tile, i * KV_TILE + slot);
+        sum += (double)q[i] * kv_read(place_k(kv, tile, i, slot));
     sum *= (double)p->scale;
     return p->softcap > 0.0F ? (double)p->softcap * tanh(sum / (double)p->softcap) : sum;
 }
@@ -161,11 +206,11 @@ static void attend(const struct cpu_step *step, const struct cpu_op *op, int64_t
     double sum = sinks != NULL ? exp((double)sinks[h] - max) : 0.0;
     for (int64_t j = begin; j < end; j++) {
         double weight = exp(score(step, op, t, h, j) - max);
-        const uint8_t *v = kv_tile(kv, blocks, p->kv_layer, head, j) + kv->tile_k_bytes;
+        uint8_t *tile = kv_tile(kv, blocks, p->kv_layer, head, j);
         size_t slot = (size_t)j & (kv->tile_tokens - 1);
         sum += weight;
         for (size_t i = 0; i < p->head_dim_v; i++)
-            out[i] += weight * kv_read(kv->dtype_v, v, slot * kv_v_stride(kv) + i);
+            out[i] += weight * kv_read(place_v(kv, tile, i, slot));
     }
     for (size_t i = 0; i < p->head_dim_v; i++)
         operand_f32(step, &op->out[0], t)[(size_t)h * p->head_dim_v + i] = (float)(out[i] / sum);

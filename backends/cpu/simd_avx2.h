@@ -12,6 +12,7 @@
 #define VF_N 8L
 typedef float vf __attribute__((vector_size(32)));
 typedef int32_t vi __attribute__((vector_size(32)));
+typedef int16_t vs __attribute__((vector_size(32)));
 
 static inline vf vf_fma(vf a, vf b, vf c)
 {
@@ -43,6 +44,16 @@ static inline float vf_largest(vf x)
         _mm_max_ps(_mm256_castps256_ps128((__m256)x), _mm256_extractf128_ps((__m256)x, 1));
     half = _mm_max_ps(half, _mm_movehl_ps(half, half));
     return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+
+static inline vs vs_load_bytes(const int8_t *p)
+{
+    return (vs)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+static inline vi vi_dot(vi sum, vs a, int32_t pair)
+{
+    return sum + (vi)_mm256_madd_epi16((__m256i)a, _mm256_set1_epi32(pair));
 }
 
 #endif

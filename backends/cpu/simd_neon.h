@@ -11,6 +11,7 @@
 #define VF_N 4L
 typedef float32x4_t vf;
 typedef int32x4_t vi;
+typedef int16x8_t vs;
 
 static inline vf vf_fma(vf a, vf b, vf c)
 {
@@ -35,6 +36,18 @@ static inline float vf_sum(vf x)
 static inline float vf_largest(vf x)
 {
     return vmaxvq_f32(x);
+}
+
+static inline vs vs_load_bytes(const int8_t *p)
+{
+    return vmovl_s8(vld1_s8(p));
+}
+
+static inline vi vi_dot(vi sum, vs a, int32_t pair)
+{
+    int16x8_t b = vreinterpretq_s16_s32(vdupq_n_s32(pair));
+    int32x4_t low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
+    return vaddq_s32(sum, vpaddq_s32(low, vmull_high_s16(a, b)));
 }
 
 #endif

@@ -13,6 +13,7 @@
 #define VF_N 4L
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
+typedef int16_t vs __attribute__((vector_size(16)));
 
 static inline vf vf_fma(vf a, vf b, vf c)
 {
@@ -43,6 +44,20 @@ static inline float larger(float a, float b)
 static inline float vf_largest(vf x)
 {
     return larger(larger(x[0], x[2]), larger(x[1], x[3]));
+}
+
+static inline vs vs_load_bytes(const int8_t *p)
+{
+    return (vs){p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]};
+}
+
+static inline vi vi_dot(vi sum, vs a, int32_t pair)
+{
+    int32_t low = (int16_t)pair;
+    int32_t high = pair >> 16;
+    for (int i = 0; i < VF_N; i++)
+        sum[i] += a[2 * i] * low + a[2 * i + 1] * high;
+    return sum;
 }
 
 #endif

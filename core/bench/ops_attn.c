@@ -216,15 +216,22 @@ static const struct attn_options attn_rows[] = {
     {.heads = {4, 4, 32, 32}, .lens = {47, 12}, .not_causal = true, .what = "not causal"},
 };
 
+/* Q8_0 is of 32 elements of a head. */
+static bool takes_heads(uint32_t dtype, const struct heads *h)
+{
+    return dtype != PL_DTYPE_Q8_0 || (h->dim_k % 32 == 0 && h->dim_v % 32 == 0);
+}
+
 void ops_cases_attn(struct ops_walk *walk)
 {
-    static const uint32_t types[] = {PL_DTYPE_F32, PL_DTYPE_F16};
+    static const uint32_t types[] = {PL_DTYPE_F32, PL_DTYPE_F16, PL_DTYPE_Q8_0};
     for (size_t t = 0; t < PL_ARRAY_LEN(types); t++) {
         for (size_t i = 0; i < PL_ARRAY_LEN(qkv_rows); i++) {
             struct attn_options o = qkv_rows[i];
             o.judged = PL_OP_QKV_POST;
             o.dtype_kv = types[t];
-            attn_case(walk, &o);
+            if (takes_heads(types[t], &o.heads))
+                attn_case(walk, &o);
         }
         for (size_t i = 0; i < PL_ARRAY_LEN(attn_rows); i++) {
             struct attn_options o = attn_rows[i];
@@ -232,7 +239,8 @@ void ops_cases_attn(struct ops_walk *walk)
             o.dtype_kv = types[t];
             o.rope = PL_ROPE_NORM;
             o.rot_dim = o.heads.dim_k;
-            attn_case(walk, &o);
+            if (takes_heads(types[t], &o.heads))
+                attn_case(walk, &o);
         }
     }
 }

@@ -18,7 +18,7 @@
 
 struct model_limits {
     uint32_t rows_max, seqs_max, outputs_max; /* T, S, O */
-    uint32_t dtype_kv;                        /* PL_DTYPE_F16 or PL_DTYPE_F32 */
+    uint32_t dtype_kv;                        /* PL_DTYPE_F16, PL_DTYPE_F32 or PL_DTYPE_Q8_0 */
     uint32_t block_tokens;                    /* P */
 };
 

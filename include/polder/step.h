@@ -54,7 +54,7 @@ enum pl_kv_kind {
  * between backends and nodes, is [n_layers][k then v][P][K][D] in the group's types. 88 bytes. */
 struct pl_kv_group {
     uint32_t kind;                   /* enum pl_kv_kind */
-    uint32_t dtype_k, dtype_v;       /* F32, F16 (0.1) */
+    uint32_t dtype_k, dtype_v;       /* F32, F16; Q8_0 where head sizes are multiples of 32 */
     uint32_t n_layers;               /* L of this group */
     uint32_t n_kv_heads;             /* K */
     uint32_t head_dim_k, head_dim_v; /* D */

@@ -3,9 +3,11 @@
  * depend on nothing but the row and its history (bar C6): not on the batch, on where a prompt was cut
  * into chunks, on which blocks hold it, on the number of threads.
  *
- * Unwritten cache is NaN, so that a read beyond what a row may see shows.
+ * Unwritten cache is NaN, so that a read beyond what a row may see shows; entries of the block table that no
+ * row of the step sees, before a window as behind the sequence, are numbers far outside the cache.
  */
 #include "cpu_rig.h"
+#include "fast.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,6 +44,8 @@ struct attn_case {
 #define F16   PL_DTYPE_F16
 #define FLOAT 1e-10 /* float sums and a polynomial exp */
 #define HALF  1e-6  /* both paths round to F16, but now and then to neighbours */
+#define Q8    PL_DTYPE_Q8_0
+#define BYTES 2e-6 /* likewise, steps of 1/127 of the largest of 32 */
 
 static const struct attn_case cases[] = {
     {"llama", 8, 2, 64, 64, F16, F16, 16, PL_ROPE_NORM, 64, 0, 0, 1, 0, 0, false, HALF},
@@ -65,9 +69,21 @@ static const struct attn_case cases[] = {
      HALF},
     {"blocks of 64", 4, 2, 48, 48, F16, F16, 64, PL_ROPE_NORM, 48, EXTRA_SINKS, 0, 1, 0, 0, false,
      HALF},
+    {"q8_0", 8, 2, 64, 64, Q8, Q8, 16, PL_ROPE_NORM, 64, 0, 0, 1, 0, 0, false, BYTES},
+    {"q8_0, head of 32, all in one", 7, 1, 32, 32, Q8, Q8, 16, PL_ROPE_NEOX, 32,
+     EXTRA_BIAS | EXTRA_SINKS, 0, 1, 0, 0, false, BYTES},
+    {"q8_0, window and cap", 4, 4, 96, 64, Q8, Q8, 16, PL_ROPE_NEOX, 96, EXTRA_NORM, 0, 1, 33, 5,
+     false, BYTES},
+    {"q8_0, blocks of 4", 6, 2, 128, 160, Q8, Q8, 4, PL_ROPE_NORM, 64, 0, 0, 1, 5, 0, false, BYTES},
+    {"q8_0, blocks of 64, whole sequence", 3, 3, 64, 64, Q8, Q8, 64, PL_ROPE_NONE, 0, EXTRA_BIAS, 0,
+     1, 0, 0, true, BYTES},
+    {"q8_0 keys", 13, 1, 64, 40, Q8, F32, 16, PL_ROPE_NORM, 64, 0, 0, 1, 0, 0, false, BYTES},
+    {"q8_0 values", 8, 2, 40, 64, F16, Q8, 16, PL_ROPE_NORM, 40, 0, 0, 1, 20, 0, false, BYTES},
     {"13 heads on one, window of 1", 13, 1, 80, 80, F32, F32, 16, PL_ROPE_NEOX, 80, 0, 0, 1, 1, 0,
      false, FLOAT},
 };
+
+#define POISON 0x7fff0000 /* a block number that no cache has */
 
 struct attn_rig {
     struct rig rig;
@@ -190,6 +206,8 @@ static void attn_step(struct attn_rig *a, const struct step *s)
     struct pl_error err = {""};
     int row = 0;
     int32_t max_blocks = (int32_t)rig->group.max_blocks;
+    int P = (int)rig->group.block_tokens;
+    int window = (int)a->c->window;
     for (int i = 0; i < s->n; i++) {
         rig_ints(rig, PL_BINDING_SEQ_START)[i] = row;
         rig_ints(rig, PL_BINDING_KV_LEN)[i] = s->to[i];
@@ -199,7 +217,8 @@ static void attn_step(struct attn_rig *a, const struct step *s)
                 number = s->id[i] * max_blocks + b;
             if (a->reversed)
                 number = (int32_t)rig->group.n_blocks - 1 - number;
-            rig_ints(rig, PL_BINDING_BLOCK_TABLE)[i * max_blocks + b] = number;
+            bool read = b * P < s->to[i] && (window == 0 || (b + 1) * P > s->from[i] + 1 - window);
+            rig_ints(rig, PL_BINDING_BLOCK_TABLE)[i * max_blocks + b] = read ? number : POISON;
         }
         for (int pos = s->from[i]; pos < s->to[i]; pos++, row++) {
             rig_ints(rig, PL_BINDING_POS)[row] = pos;
@@ -343,12 +362,72 @@ static void bits_depend_on_the_row_and_its_history_only(void **state)
                 bits_of_case(&cases[i], isas[k]);
 }
 
+static void q8_0_wants_heads_of_whole_blocks(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t dtype_k, dtype_v, d, dv;
+        bool ok;
+    } rows[] = {{Q8, Q8, 64, 64, true},   {Q8, Q8, 32, 1024, true},
+                {Q8, Q8, 80, 64, false},  {Q8, Q8, 64, 80, false},
+                {Q8, F16, 80, 64, false}, {Q8, F16, 64, 80, true},
+                {F32, Q8, 80, 32, true},  {F32, Q8, 32, 33, false},
+                {Q8, Q8, 16, 16, false},  {PL_DTYPE_Q4_0, F16, 32, 32, false}};
+    struct rig rig;
+    rig_open(&rig, &(struct rig_options){.n_threads = 1});
+    for (size_t i = 0; i < PL_ARRAY_LEN(rows); i++) {
+        struct pl_kv_group group = {.kind = PL_KV_FULL,
+                                    .dtype_k = rows[i].dtype_k,
+                                    .dtype_v = rows[i].dtype_v,
+                                    .n_layers = 1,
+                                    .n_kv_heads = 1,
+                                    .head_dim_k = rows[i].d,
+                                    .head_dim_v = rows[i].dv,
+                                    .block_tokens = 16};
+        struct pl_kv_layout layout = {.struct_size = sizeof layout};
+        struct pl_error err = {""};
+        enum pl_status status = rig.table->kv_query(rig.device, &group, &layout, &err);
+        if ((status == PL_OK) != rows[i].ok || (status != PL_OK && status != PL_ENOTSUP))
+            fail_msg("row %zu: %d, %s", i, (int)status, err.msg);
+    }
+    rig_close(&rig);
+}
+
+#if defined(__x86_64__)
+/* Levels that differ in instructions and not in bits: AVX-512 with and without VNNI. */
+static void vnni_changes_no_bit(void **state)
+{
+    (void)state;
+    struct attn_rig a;
+    struct attn_rig b;
+    for (size_t i = 0; usable("avx512") && i < PL_ARRAY_LEN(cases); i++) {
+        attn_open(&a, &cases[i], &(struct rig_options){.n_threads = 2, .isa = "avx512"});
+        attn_open(&b, &cases[i], &(struct rig_options){.n_threads = 2, .isa = "avx512"});
+        b.rig.device->fast = fast_kernels_get(CPU_ISA_AVX512, false);
+        for (size_t k = 0; k < PL_ARRAY_LEN(mixed); k++) {
+            attn_step(&a, &mixed[k]);
+            attn_step(&b, &mixed[k]);
+            size_t bytes =
+                (size_t)step_rows(&mixed[k]) * cases[i].heads * cases[i].dv * sizeof(float);
+            if (memcmp(rig_data(&a.rig, a.out), rig_data(&b.rig, b.out), bytes) != 0)
+                fail_msg("%s, step %zu", cases[i].name, k);
+        }
+        rig_close(&a.rig);
+        rig_close(&b.rig);
+    }
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         {"fast path equals the reference", fast_path_equals_the_reference, NULL, NULL, NULL},
         {"bits depend on the row and its history only", bits_depend_on_the_row_and_its_history_only,
          NULL, NULL, NULL},
+        {"Q8_0 wants heads of whole blocks", q8_0_wants_heads_of_whole_blocks, NULL, NULL, NULL},
+#if defined(__x86_64__)
+        {"VNNI changes no bit", vnni_changes_no_bit, NULL, NULL, NULL},
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
