@@ -28,6 +28,7 @@
 #define ENGINE_LOGPROBS_MAX   20   /* alternatives per token, OpenAI's limit */
 #define ENGINE_CHOICES_MAX    128  /* texts of one request: OpenAI's limit of n */
 #define ENGINE_NAME_MAX       256  /* bytes of a tenant's, organisation's name and of a salt */
+#define ENGINE_WEIGHT_MAX     1e6F /* of a tenant */
 #define ENGINE_DRAFT_MAX      16   /* guessed tokens checked in one step */
 
 struct engine;
@@ -56,17 +57,20 @@ struct engine_options {
     uint32_t rows_max;   /* token budget of a step; 0 = 512 */
     uint32_t queue_max;  /* requests waiting, besides the seqs_max that may run; 0 = 512 */
 
-    bool no_prefix_cache;        /* every request computes its whole prompt */
-    uint64_t kv_ram_bytes;       /* evicted KV blocks are kept here (where the device is not the CPU); 0 = none */
-    const char *kv_disk_dir;     /* and here, beyond restarts; NULL = none */
-    uint64_t kv_disk_bytes;      /* bound of that folder */
-    uint32_t draft_max;          /* n-gram speculation: guesses per step, <= ENGINE_DRAFT_MAX; 0 = off */
-    uint32_t step_target_ms;     /* longest step with a prefill chunk among decodes; 0 = twice the decodes' own */
+    bool no_prefix_cache; /* every request computes its whole prompt */
+    uint64_t
+        kv_ram_bytes; /* evicted KV blocks are kept here (where the device is not the CPU); 0 = none */
+    const char *kv_disk_dir; /* and here, beyond restarts; NULL = none */
+    uint64_t kv_disk_bytes;  /* bound of that folder */
+    uint32_t draft_max; /* n-gram speculation: guesses per step, <= ENGINE_DRAFT_MAX; 0 = off */
+    uint32_t
+        step_target_ms; /* longest step with a prefill chunk among decodes; 0 = twice the decodes' own */
 
     /* The embedder runs the engine itself (a simulator on a virtual clock): no thread is started, on_wake is called,
-     * on any thread, when engine_turn has something to do. */
+     * on any thread and under the engine's lock (it must only take note), when engine_turn has something to do. */
     void (*on_wake)(void *user);
-    void (*on_log)(void *user, const char *line); /* remarks for the operator, any thread; may be NULL */
+    void (*on_log)(void *user,
+                   const char *line); /* remarks for the operator, any thread; may be NULL */
     /* Progress of loading in [0, 1], on the opening thread; may be NULL. Return false to give up. */
     bool (*on_progress)(void *user, double fraction);
     void *user;
@@ -151,12 +155,13 @@ struct engine_event {
     enum engine_finish finish; /* FINISH */
     const char *stop; /* FINISH by a stop string: that string, else NULL. The first one complete in
                        * the text, the longest of several that end there; it is not part of the text */
-    enum pl_status status;                                /* FINISH by error */
-    const char *message;                                  /* FINISH by error: one line */
+    enum pl_status status; /* FINISH by error */
+    const char *message;   /* FINISH by error: one line */
     /* FINISH of each choice. prompt and cached tokens are the request's, told with every choice. */
     uint32_t prompt_tokens, cached_tokens, output_tokens;
-    uint32_t draft_tokens, accepted_tokens;  /* speculation */
-    int64_t submitted_ns, admitted_ns, first_ns, finished_ns; /* clock_now_ns; 0 where it never came to that: submit,
+    uint32_t draft_tokens, accepted_tokens; /* speculation */
+    int64_t submitted_ns, admitted_ns, first_ns,
+        finished_ns; /* clock_now_ns; 0 where it never came to that: submit,
                                                                * first row computed, first token, end */
 };
 
@@ -176,19 +181,22 @@ struct engine_request {
     bool logprobs;        /* fill logprob and top of TOKEN events */
     bool prompt_logprobs; /* PROMPT events */
     uint32_t n_logprobs;  /* alternatives, <= ENGINE_LOGPROBS_MAX */
-    uint32_t n; /* texts, each with its own seed (seed + choice); 0 = 1, <= ENGINE_CHOICES_MAX; the prompt is computed once */
+    uint32_t
+        n; /* texts, each with its own seed (seed + choice); 0 = 1, <= ENGINE_CHOICES_MAX; the prompt is computed once */
 
     /* Whose it is. Names are bytes; NULL with 0 bytes: everybody's. */
     const char *tenant; /* fairness: an account of its own */
     size_t tenant_bytes;
-    float weight;       /* the tenant's share; 0 = 1 */
-    const char *scope;  /* organisation: prefixes are shared within it only */
+    float weight;      /* the tenant's share; 0 = 1 */
+    const char *scope; /* organisation: prefixes are shared within it only */
     size_t scope_bytes;
-    const char *salt;   /* cache_salt: a further split of the scope */
+    const char *salt; /* cache_salt: a further split of the scope */
     size_t salt_bytes;
-    int32_t priority;    /* lower first; 0 normal */
-    int64_t deadline_ns; /* clock_now_ns by which the first token is wanted, else FINISH_ERROR with PL_ETIMEOUT; 0 = none */
-    bool no_cache_read;  /* don't look for a cached prefix (what is computed may still be found by others) */
+    int32_t priority; /* lower first; 0 normal */
+    int64_t
+        deadline_ns; /* clock_now_ns by which the first token is wanted, else FINISH_ERROR with PL_ETIMEDOUT; 0 = none */
+    bool
+        no_cache_read; /* don't look for a cached prefix (what is computed may still be found by others) */
 
     engine_event_fn *on_event;
     void *user;
@@ -209,21 +217,21 @@ void engine_drain(struct engine *engine);
 
 /* A snapshot, taken without waiting for the engine thread. Counters since open. */
 struct engine_stats {
-    uint32_t running, waiting; /* sequences; waiting: preempted ones too */
+    uint32_t running, waiting;                         /* sequences; waiting: preempted ones too */
     uint32_t blocks_used, blocks_cached, blocks_total; /* used: held by sequences */
     uint64_t prompt_tokens, generated_tokens, steps;   /* prompt_tokens: computed ones */
-    uint64_t finished[4]; /* by enum engine_finish */
+    uint64_t finished[4];                              /* by enum engine_finish */
     uint64_t preemptions, recomputed_tokens;
-    uint64_t cache_queried_tokens, cache_hit_tokens;   /* prefix cache */
+    uint64_t cache_queried_tokens, cache_hit_tokens; /* prefix cache */
     uint64_t cache_ram_hit_tokens, cache_disk_hit_tokens, cache_evicted_blocks;
     uint64_t ram_blocks, ram_blocks_max, disk_blocks, disk_blocks_max, disk_dropped, disk_errors;
-    uint64_t draft_tokens, accepted_tokens;            /* speculation */
-    uint64_t step_rows_decode, step_rows_prefill;      /* summed over steps */
-    int64_t step_ns;                                   /* device time of all steps */
+    uint64_t draft_tokens, accepted_tokens;                /* speculation */
+    uint64_t step_rows_decode, step_rows_prefill;          /* summed over steps */
+    int64_t step_ns;                                       /* device time of all steps */
     double step_fixed_ns, step_decode_ns, step_prefill_ns; /* the scheduler's model of a step */
-    uint64_t device_allocs, device_compiles; /* C7 */
+    uint64_t device_allocs, device_compiles;               /* C7 */
 };
-void engine_stats(const struct engine *engine, struct engine_stats *ret);
+void engine_stats(struct engine *engine, struct engine_stats *ret);
 
 #define ENGINE_TENANTS_MAX 64 /* told by engine_tenants; others are summed up as "other" */
 
@@ -238,7 +246,7 @@ struct engine_tenant {
 uint32_t engine_tenants(struct engine *engine, struct engine_tenant ret[ENGINE_TENANTS_MAX]);
 
 /* Seconds after which a request refused with PL_EBUSY may come in: from the rate at which requests leave; >= 1. */
-uint32_t engine_retry_after_s(const struct engine *engine);
+uint32_t engine_retry_after_s(struct engine *engine);
 
 /* Forgets all cached prefixes that no request uses, in all tiers, before the next step. */
 void engine_reset_cache(struct engine *engine);

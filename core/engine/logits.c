@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/rng.h"
 #include "base/banned.h"
 
 /* Keeps the engine thread parked until end_exclusive. */
 static enum pl_status begin_exclusive(struct engine *engine, struct pl_error *err)
 {
-    if (pthread_equal(pthread_self(), engine->thread))
+    if (engine->thread_started && pthread_equal(pthread_self(), engine->thread))
         return pl_error_set(err, PL_EBUSY, "engine: logits can't be asked for by a callback");
     pthread_mutex_lock(&engine->mutex);
     if (engine->n_inside > 0 || engine->exclusive || engine->closing) {
@@ -30,13 +31,13 @@ static void end_exclusive(struct engine *engine)
 {
     pthread_mutex_lock(&engine->mutex);
     engine->exclusive = false;
-    pthread_cond_signal(&engine->wake);
+    engine_wake_locked(engine);
     pthread_mutex_unlock(&engine->mutex);
 }
 
 /* One step of one sequence: rows start .. start+n_rows-1, all with logits. */
 static enum pl_status run_rows(struct engine *engine, const int32_t *ids, uint32_t start,
-                               uint32_t n_rows, const struct kv_table *table, float *logits,
+                               uint32_t n_rows, const struct kv_seq *kv, float *logits,
                                struct pl_error *err)
 {
     struct exec_view view;
@@ -52,7 +53,7 @@ static enum pl_status run_rows(struct engine *engine, const int32_t *ids, uint32
     view.seq_start[0] = 0;
     view.seq_start[1] = (int32_t)n_rows;
     view.kv_len[0] = (int32_t)(start + n_rows);
-    memcpy(view.block_table, table->blocks, table->n_blocks * sizeof *table->blocks);
+    engine_fill_blocks(&view, kv, 0, exec_info(engine->exec));
     status = exec_submit(engine->exec, n_rows, 1, n_rows, err);
     if (status != PL_OK)
         return status;
@@ -65,17 +66,37 @@ static enum pl_status run_rows(struct engine *engine, const int32_t *ids, uint32
 }
 
 static enum pl_status run_all(struct engine *engine, const int32_t *ids, uint32_t n,
-                              const struct kv_table *table, float *logits, struct pl_error *err)
+                              struct kv_seq *kv, float *logits, struct pl_error *err)
 {
     const struct exec_info *info = exec_info(engine->exec);
     uint32_t rows_max = PL_MIN(info->rows_max, info->outputs_max);
     for (uint32_t start = 0; start < n; start += rows_max) {
         uint32_t n_rows = PL_MIN(rows_max, n - start);
-        enum pl_status status = run_rows(engine, ids, start, n_rows, table, logits, err);
+        if (!kv_seq_grow(engine->cache, kv, start, start + n_rows))
+            return pl_error_set(err, PL_ELIMIT, "engine: no room in the KV cache for %u tokens",
+                                start + n_rows);
+        enum pl_status status = kv_cache_error(engine->cache, err);
+        if (status == PL_OK)
+            status = run_rows(engine, ids, start, n_rows, kv, logits, err);
         if (status != PL_OK)
             return status;
+        kv_seq_commit(engine->cache, kv, ids, start + n_rows);
     }
     return PL_OK;
+}
+
+/* A sequence of its own, in a scope that nobody else has, so that it is computed whole. */
+static enum pl_status run_alone(struct engine *engine, const int32_t *ids, uint32_t n,
+                                void *storage, float *logits, struct pl_error *err)
+{
+    struct kv_seq kv;
+    uint32_t n_cached = 0;
+    kv_seq_init(engine->cache, &kv, storage, n, (struct kv_hash){{rng_entropy(), rng_entropy()}});
+    enum kv_begin begin = kv_seq_begin(engine->cache, &kv, 0, false, &n_cached);
+    PL_CHECK(begin == KV_BEGIN_OK && n_cached == 0); /* nobody is in */
+    enum pl_status status = run_all(engine, ids, n, &kv, logits, err);
+    kv_seq_end(engine->cache, &kv);
+    return status;
 }
 
 enum pl_status engine_logits(struct engine *engine, const int32_t *ids, uint32_t n, float *logits,
@@ -85,18 +106,14 @@ enum pl_status engine_logits(struct engine *engine, const int32_t *ids, uint32_t
     enum pl_status status = request_check_prompt(engine, &as_request, err);
     if (status != PL_OK)
         return status;
-    struct kv_table table = {.n_blocks_max = kv_blocks_for(&engine->pool, n)};
-    table.blocks = calloc(table.n_blocks_max, sizeof *table.blocks);
-    if (table.blocks == NULL)
+    void *storage = calloc(1, kv_seq_bytes(engine->cache, n));
+    if (storage == NULL)
         return pl_error_set(err, PL_ENOMEM, "engine: no memory for logits of %u tokens", n);
     status = begin_exclusive(engine, err);
     if (status == PL_OK) {
-        bool got = kv_table_grow(&table, &engine->pool, n);
-        PL_CHECK(got); /* nobody is in, and ctx_tokens fit */
-        status = run_all(engine, ids, n, &table, logits, err);
-        kv_table_clear(&table, &engine->pool);
+        status = run_alone(engine, ids, n, storage, logits, err);
         end_exclusive(engine);
     }
-    free(table.blocks);
+    free(storage);
     return status;
 }

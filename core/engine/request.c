@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "base/utf8.h"
 #include "base/banned.h"
@@ -43,6 +44,26 @@ static enum pl_status check_stops(const struct engine_request *from, struct pl_e
     return PL_OK;
 }
 
+static enum pl_status check_names(const struct engine_request *from, struct pl_error *err)
+{
+    const struct {
+        const char *name;
+        size_t bytes;
+    } names[] = {
+        {"tenant", from->tenant_bytes},
+        {"scope", from->scope_bytes},
+        {"cache_salt", from->salt_bytes},
+    };
+    for (size_t i = 0; i < PL_ARRAY_LEN(names); i++)
+        if (names[i].bytes > ENGINE_NAME_MAX)
+            return pl_error_set(err, PL_EINVAL, "%s: %zu bytes, at most %u are taken",
+                                names[i].name, names[i].bytes, ENGINE_NAME_MAX);
+    if (!(from->weight >= 0 && from->weight <= ENGINE_WEIGHT_MAX))
+        return pl_error_set(err, PL_EINVAL, "weight: it is not between 0 and %g",
+                            (double)ENGINE_WEIGHT_MAX);
+    return PL_OK;
+}
+
 static enum pl_status check_request(const struct engine *engine, const struct engine_request *from,
                                     struct pl_error *err)
 {
@@ -51,71 +72,39 @@ static enum pl_status check_request(const struct engine *engine, const struct en
     if (from->n_logprobs > ENGINE_LOGPROBS_MAX || from->n_logprobs > engine->n_vocab)
         return pl_error_set(err, PL_EINVAL, "logprobs: %u alternatives, at most %u are given",
                             from->n_logprobs, PL_MIN(ENGINE_LOGPROBS_MAX, engine->n_vocab));
-    if (from->sampling.n_bias > ENGINE_BIAS_MAX)
-        return pl_error_set(err, PL_EINVAL, "logit_bias: %u entries, at most %u are taken",
-                            from->sampling.n_bias, ENGINE_BIAS_MAX);
-    enum pl_status status = request_check_prompt(engine, from, err);
+    if (from->n > ENGINE_CHOICES_MAX || from->n > engine->n_slots)
+        return pl_error_set(err, PL_EINVAL, "n: %u texts, at most %u are made", from->n,
+                            PL_MIN(ENGINE_CHOICES_MAX, engine->n_slots));
+    enum pl_status status = sampling_check(&from->sampling, err);
+    if (status == PL_OK)
+        status = check_names(from, err);
+    if (status == PL_OK)
+        status = request_check_prompt(engine, from, err);
     return status != PL_OK ? status : check_stops(from, err);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static bool copy_stops(struct request *r, const struct engine_request *from)
+static bool copy_stops(struct arena *arena, struct stop *stop, const struct engine_request *from)
 {
     size_t n_held = 0;
-    r->stop.strings = arena_array(&r->arena, from->n_stops, sizeof *r->stop.strings);
-    if (r->stop.strings == NULL)
+    stop->strings = arena_array(arena, from->n_stops, sizeof *stop->strings);
+    if (stop->strings == NULL)
         return false;
     for (uint32_t i = 0; i < from->n_stops; i++) {
-        struct stop_string *string = &r->stop.strings[i];
+        struct stop_string *string = &stop->strings[i];
         size_t n = strlen(from->stops[i]);
         string->n = (uint16_t)n;
-        string->text = arena_strndup(&r->arena, from->stops[i], n);
-        string->links = arena_alloc(&r->arena, n * sizeof *string->links);
+        string->text = arena_strndup(arena, from->stops[i], n);
+        string->links = arena_alloc(arena, n * sizeof *string->links);
         if (string->text == NULL || string->links == NULL)
             return false;
         stop_string_init(string);
         n_held = PL_MAX(n_held, n);
     }
-    r->stop.n_strings = from->n_stops;
-    r->stop.held = arena_alloc(&r->arena, n_held);
-    return r->stop.held != NULL;
-}
-
-static bool copy_sampling(struct request *r, const struct engine_sampling *from)
-{
-    struct sample_bias *bias = arena_array(&r->arena, from->n_bias, sizeof *bias);
-    if (bias == NULL)
-        return false;
-    for (uint32_t i = 0; i < from->n_bias; i++)
-        bias[i] = (struct sample_bias){.id = from->bias[i].id, .bias = from->bias[i].bias};
-    r->sampling = (struct sample_params){
-        .temperature = from->temperature,
-        .top_k = from->top_k,
-        .top_p = from->top_p,
-        .min_p = from->min_p,
-        .repeat_penalty = from->repeat_penalty,
-        .presence_penalty = from->presence_penalty,
-        .frequency_penalty = from->frequency_penalty,
-        .repeat_last_n = from->repeat_last_n,
-        .seed = from->has_seed ? from->seed : rng_entropy(),
-        .bias = bias,
-        .n_bias = from->n_bias,
-    };
-    return true;
-}
-
-static bool copy_tokens(struct request *r, const struct engine_request *from,
-                        const struct kv_pool *pool)
-{
-    struct kv_table *table = &r->seq.table;
-    table->n_blocks_max = kv_blocks_for(pool, r->seq.kv_tokens_max);
-    table->blocks = arena_alloc(&r->arena, table->n_blocks_max * sizeof *table->blocks);
-    r->tokens = arena_alloc(&r->arena, r->n_limit * sizeof *r->tokens);
-    if (table->blocks == NULL || r->tokens == NULL)
-        return false;
-    memcpy(r->tokens, from->prompt, from->n_prompt * sizeof *r->tokens);
-    return true;
+    stop->n_strings = from->n_stops;
+    stop->held = arena_alloc(arena, n_held);
+    return stop->held != NULL;
 }
 
 /* How many tokens will be known and computed at the most. The last generated token never is computed, nor
@@ -129,13 +118,56 @@ static void set_extent(struct request *r, const struct engine_request *from, uin
         n_new = PL_MIN(n_new, from->max_tokens);
     r->n_prompt = from->n_prompt;
     r->n_limit = from->n_prompt + n_new;
-    r->seq.n_tokens = from->no_generation ? from->n_prompt - 1 : from->n_prompt;
-    r->seq.kv_tokens_max = r->n_limit - 1;
-    r->seq.out_from = from->prompt_logprobs ? 0 : SCHED_OUT_LAST;
+}
+
+/* Tokens, blocks and hashes of one sequence. */
+static bool fill_sequence(const struct engine *engine, struct choice *c,
+                          const struct engine_request *from)
+{
+    struct request *r = c->request;
+    uint32_t n_tokens = r->n_limit + engine->draft_max;
+    uint32_t kv_tokens_max = r->n_limit - 1;
+    struct kv_hash scope =
+        kv_scope(engine->cache, from->scope, from->scope_bytes, from->salt, from->salt_bytes);
+    void *storage = arena_alloc(&r->arena, kv_seq_bytes(engine->cache, kv_tokens_max));
+    c->tokens = arena_alloc(&r->arena, n_tokens * sizeof *c->tokens);
+    if (storage == NULL || c->tokens == NULL)
+        return false;
+    memcpy(c->tokens, from->prompt, from->n_prompt * sizeof *c->tokens);
+    c->seq = (struct sched_seq){
+        .ids = c->tokens,
+        .n_tokens = from->no_generation ? from->n_prompt - 1 : from->n_prompt,
+        .kv_tokens_max = kv_tokens_max,
+        .out_from = from->prompt_logprobs && c->index == 0 ? 0 : SCHED_OUT_LAST,
+        .priority = from->priority,
+        .deadline_ns = c->index == 0 ? from->deadline_ns : 0, /* the first token comes with it */
+        .no_reuse = from->no_cache_read,
+    };
+    kv_seq_init(engine->cache, &c->seq.kv, storage, kv_tokens_max, scope);
+    if (c->index == 0)
+        kv_seq_hash(engine->cache, &c->seq.kv, c->tokens, PL_MIN(r->n_prompt, kv_tokens_max));
+    if (engine->draft_max > 0) {
+        storage = arena_alloc(&r->arena, ngram_bytes(r->n_limit));
+        if (storage == NULL)
+            return false;
+        ngram_init(&c->ngram, storage, r->n_limit);
+    }
+    return true;
+}
+
+static bool fill_choice(const struct engine *engine, struct choice *c,
+                        const struct engine_request *from, uint64_t seed)
+{
+    token_stream_init(&c->stream);
+    return fill_sequence(engine, c, from) &&
+           sampling_copy(&c->request->arena, &from->sampling, seed, &c->sampling) &&
+           copy_stops(&c->request->arena, &c->stop, from);
 }
 
 static bool fill(struct request *r, const struct engine *engine, const struct engine_request *from)
 {
+    uint32_t n = PL_MAX(from->n, 1);
+    uint64_t seed = from->sampling.has_seed ? from->sampling.seed : rng_entropy();
     r->no_generation = from->no_generation;
     r->ignore_eos = from->ignore_eos;
     r->special_text = from->special_text;
@@ -144,10 +176,23 @@ static bool fill(struct request *r, const struct engine *engine, const struct en
     r->n_logprobs = from->n_logprobs;
     r->on_event = from->on_event;
     r->user = from->user;
-    token_stream_init(&r->stream);
+    r->submitted_ns = clock_now_ns();
+    r->weight = from->weight > 0 ? from->weight : 1;
+    r->tenant_bytes = from->tenant_bytes;
+    r->tenant_name =
+        arena_strndup(&r->arena, from->tenant != NULL ? from->tenant : "", from->tenant_bytes);
+    r->choices = arena_array(&r->arena, n, sizeof *r->choices);
+    if (r->tenant_name == NULL || r->choices == NULL)
+        return false;
+    r->n_choices = r->n_open = n;
     set_extent(r, from, engine->info.ctx_tokens);
-    return copy_tokens(r, from, &engine->pool) && copy_sampling(r, &from->sampling) &&
-           copy_stops(r, from);
+    for (uint32_t i = 0; i < n; i++) {
+        r->choices[i].request = r;
+        r->choices[i].index = i;
+        if (!fill_choice(engine, &r->choices[i], from, seed + i))
+            return false;
+    }
+    return true;
 }
 
 enum pl_status request_new(const struct engine *engine, const struct engine_request *from,
@@ -161,14 +206,14 @@ enum pl_status request_new(const struct engine *engine, const struct engine_requ
         return pl_error_set(err, PL_ENOMEM, "engine: no memory for a request");
     arena_init(&r->arena, SIZE_MAX / 2); /* every part has its own limit */
     if (!fill(r, engine, from)) {
-        status = pl_error_set(err, PL_ENOMEM, "engine: no memory for a request of %u tokens",
-                              r->n_limit);
+        status = pl_error_set(err, PL_ENOMEM, "engine: no memory for %u texts of %u tokens",
+                              PL_MAX(from->n, 1), r->n_limit);
         request_free(r);
         return status;
     }
-    status = sample_check_params(&r->sampling, engine->n_vocab, err);
+    status = sample_check_params(&r->choices[0].sampling, engine->n_vocab, err);
     if (status == PL_OK)
-        status = sched_check_fit(&engine->sched, r->seq.kv_tokens_max, err);
+        status = sched_check_fit(engine->sched, r->choices[0].seq.kv_tokens_max, err);
     if (status != PL_OK) {
         request_free(r);
         return status;

@@ -1,27 +1,39 @@
-/* One step: plan, fill the device's view, run, deliver; see impl.h. */
+/* One step: plan, guess, fill the device's view, submit; then wait, commit, deliver. See impl.h. */
 #include "impl.h"
 
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/banned.h"
 
-/* The scheduler's sequences are the requests' first members. */
-static struct request *request_of(struct sched_seq *seq)
+/* The scheduler's sequences are the choices' first members. */
+static struct choice *choice_of(struct sched_seq *seq)
 {
-    return (struct request *)(void *)seq;
+    return (struct choice *)(void *)seq;
 }
 
-_Static_assert(offsetof(struct request, seq) == 0, "request_of casts");
+_Static_assert(offsetof(struct choice, seq) == 0, "choice_of casts");
 
 /* ---- the device's view ----------------------------------------------------------------------- */
 
-static void fill_item(const struct exec_view *view, const struct sched_item *item, uint32_t seq_i,
-                      uint32_t row, uint32_t output, uint32_t max_blocks)
+void engine_fill_blocks(const struct exec_view *view, const struct kv_seq *kv, uint32_t seq_i,
+                        const struct exec_info *info)
 {
-    const struct request *r = request_of(item->seq);
-    const struct kv_table *table = &r->seq.table;
-    memcpy(view->ids + row, r->tokens + item->start, item->n_rows * sizeof *view->ids);
+    PL_CHECK(kv->n_blocks <= info->max_blocks);
+    for (uint32_t g = 0; g < info->n_groups; g++) {
+        int32_t *row = view->block_tables[g] + (size_t)seq_i * info->max_blocks;
+        uint32_t first = kv->n_first[g];
+        memset(row, 0, first * sizeof *row); /* given back: never read */
+        memcpy(row + first, kv->blocks[g] + first, (kv->n_blocks - first) * sizeof *row);
+    }
+}
+
+static void fill_item(const struct exec_view *view, const struct sched_item *item, uint32_t seq_i,
+                      uint32_t row, uint32_t output, const struct exec_info *info)
+{
+    const struct choice *c = choice_of(item->seq);
+    memcpy(view->ids + row, c->tokens + item->start, item->n_rows * sizeof *view->ids);
     for (uint32_t i = 0; i < item->n_rows; i++) {
         view->pos[row + i] = (int32_t)(item->start + i);
         view->row_seq[row + i] = (int32_t)seq_i;
@@ -30,36 +42,47 @@ static void fill_item(const struct exec_view *view, const struct sched_item *ite
     view->kv_len[seq_i] = (int32_t)(item->start + item->n_rows);
     for (uint32_t i = 0; i < item->n_outputs; i++)
         view->out_rows[output + i] = (int32_t)(row + item->n_rows - item->n_outputs + i);
-    PL_CHECK(table->n_blocks <= max_blocks);
-    memcpy(view->block_table + (size_t)seq_i * max_blocks, table->blocks,
-           table->n_blocks * sizeof *table->blocks);
+    engine_fill_blocks(view, &c->seq.kv, seq_i, info);
 }
 
 static void fill_view(const struct exec_view *view, const struct sched_plan *plan,
-                      uint32_t max_blocks)
+                      const struct exec_info *info)
 {
     uint32_t row = 0;
     uint32_t output = 0;
     for (uint32_t i = 0; i < plan->n_items; i++) {
-        fill_item(view, &plan->items[i], i, row, output, max_blocks);
+        fill_item(view, &plan->items[i], i, row, output, info);
         row += plan->items[i].n_rows;
         output += plan->items[i].n_outputs;
     }
     view->seq_start[plan->n_items] = (int32_t)row;
 }
 
-static enum pl_status run_plan(struct engine *engine, const struct sched_plan *plan,
-                               const float **ret_logits, struct pl_error *err)
+static enum pl_status submit(struct engine *engine, const struct sched_plan *plan,
+                             struct pl_error *err)
 {
     struct exec_view view;
-    enum pl_status status = exec_begin(engine->exec, &view, err);
+    enum pl_status status = kv_cache_error(engine->cache, err);
+    if (status == PL_OK)
+        status = exec_begin(engine->exec, &view, err);
     if (status != PL_OK)
         return status;
-    fill_view(&view, plan, exec_info(engine->exec)->max_blocks);
-    status = exec_submit(engine->exec, plan->n_rows, plan->n_items, plan->n_outputs, err);
-    if (status != PL_OK)
-        return status;
-    return exec_wait(engine->exec, ret_logits, err);
+    fill_view(&view, plan, exec_info(engine->exec));
+    return exec_submit(engine->exec, plan->n_rows, plan->n_items, plan->n_outputs, err);
+}
+
+/* The device failed: every running request ends; those that wait may have better luck. */
+static void fail_running(struct engine *engine, enum pl_status status, const struct pl_error *err)
+{
+    const char *message = err->msg[0] != '\0' ? err->msg : pl_status_text(status);
+    struct sched_seq *seq;
+    while ((seq = sched_first_running(engine->sched)) != NULL) {
+        struct choice *c = choice_of(seq);
+        if (c->request->forked)
+            deliver_finish(engine, c, ENGINE_FINISH_ERROR, status, message);
+        else
+            deliver_finish_all(engine, c->request, ENGINE_FINISH_ERROR, status, message);
+    }
 }
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -70,50 +93,148 @@ static void mark_cancelled(struct engine *engine, const struct sched_plan *plan)
 {
     pthread_mutex_lock(&engine->mutex);
     for (uint32_t i = 0; i < plan->n_items; i++)
-        engine->skip[i] = request_of(plan->items[i].seq)->cancel;
+        engine->skip[i] = choice_of(plan->items[i].seq)->request->cancel;
     pthread_mutex_unlock(&engine->mutex);
 }
 
 /* Prompt tokens that this run computed for the first time. */
 static uint32_t new_prompt_tokens(const struct sched_item *item)
 {
-    struct request *r = request_of(item->seq);
+    struct request *r = choice_of(item->seq)->request;
     uint32_t end = PL_MIN(item->start + item->n_rows, r->n_prompt);
-    if (end <= r->n_prompt_seen)
+    uint32_t seen = PL_MAX(r->n_prompt_seen, item->start); /* before start: found in the cache */
+    if (end <= seen)
         return 0;
-    uint32_t n = end - r->n_prompt_seen;
     r->n_prompt_seen = end;
-    return n;
+    return end - seen;
+}
+
+/* What is told of a request's way, at its first rows. */
+static void note_admission(const struct sched_item *item)
+{
+    struct choice *c = choice_of(item->seq);
+    if (c->index == 0 && c->request->admitted_ns == 0) {
+        c->request->admitted_ns = item->seq->admitted_ns;
+        c->request->n_cached = PL_MIN(item->seq->n_cached, c->request->n_prompt);
+    }
+}
+
+/* False if the logits of prompt rows were broken: the request has ended then. */
+static bool deliver_prompt_rows(struct engine *engine, const struct sched_item *item,
+                                const float *logits)
+{
+    struct choice *c = choice_of(item->seq);
+    struct pl_error err;
+    for (uint32_t i = 0; i < item->n_outputs; i++) {
+        enum pl_status status =
+            sample_check_logits(logits + (size_t)i * engine->n_vocab, engine->n_vocab, &err);
+        if (status != PL_OK) {
+            deliver_finish_all(engine, c->request, ENGINE_FINISH_ERROR, status, err.msg);
+            return false;
+        }
+    }
+    deliver_prompt(engine, c, logits, item->n_outputs);
+    return true;
+}
+
+/* Guesses for the next step, behind the known tokens; the scheduler takes as many as fit. */
+static void guess(struct engine *engine, struct choice *c)
+{
+    if (engine->draft_max == 0)
+        return;
+    struct sched_stats stats;
+    sched_stats(engine->sched, &stats);
+    uint32_t n_room = c->request->n_limit - c->seq.n_tokens; /* >= 1: one token is sampled anyway */
+    uint32_t n_max = PL_MIN(engine->draft_max, n_room - 1);
+    double step_ns = stats.step_fixed_ns + stats.step_decode_ns * stats.running;
+    uint32_t n = ngram_budget(&c->ngram, stats.running, step_ns, stats.step_decode_ns, n_max);
+    c->seq.n_draft =
+        ngram_guess(&c->ngram, c->tokens, c->seq.n_tokens, n, c->tokens + c->seq.n_tokens);
+}
+
+static void append(struct engine *engine, struct choice *c, uint32_t n)
+{
+    sched_append(engine->sched, &c->seq, n);
+    guess(engine, c);
+}
+
+/* The prompt is computed: the other choices start from it and sample from the same row. One without a seat or a
+ * block waits; it will find the prompt in the cache. */
+static void fork_choices(struct engine *engine, struct request *r, const float *logits)
+{
+    r->forked = true;
+    int64_t now_ns = clock_now_ns();
+    struct sched_seq *first = &r->choices[0].seq;
+    uint32_t n_forked = 1;
+    /* All forks before the first token: a choice that ends takes its blocks along. */
+    for (uint32_t i = 1; i < r->n_choices; i++) {
+        if (n_forked == i && sched_fork(engine->sched, first, &r->choices[i].seq, now_ns))
+            n_forked++;
+        else
+            sched_add(engine->sched, &r->choices[i].seq, now_ns);
+    }
+    for (uint32_t i = 1; i < n_forked; i++) {
+        int32_t id;
+        /* The first choice is still open, so that r is. */
+        if (deliver_token(engine, &r->choices[i], logits, &id))
+            append(engine, &r->choices[i], 1);
+    }
+}
+
+/* The next token, and further ones as long as guesses were right. logits: row of the last known token, then those of the
+ * guesses. */
+static void deliver_tokens(struct engine *engine, const struct sched_item *item,
+                           const float *logits)
+{
+    struct choice *c = choice_of(item->seq);
+    const int32_t *guesses =
+        c->tokens + c->seq.n_tokens; /* each is overwritten by what is sampled */
+    uint32_t n_right = 0;
+    for (;;) {
+        bool guessed = n_right < item->n_draft;
+        int32_t guess = guessed ? guesses[n_right] : -1;
+        int32_t id = -1;
+        if (!deliver_token(engine, c, logits + (size_t)n_right * engine->n_vocab, &id))
+            return;
+        if (!guessed || id != guess)
+            break;
+        n_right++;
+        c->accepted_tokens++;
+        engine->counting.stats.accepted_tokens++;
+    }
+    if (item->n_draft > 0)
+        ngram_judge(&c->ngram, item->n_draft, n_right);
+    append(engine, c, n_right + 1);
 }
 
 static void deliver_item(struct engine *engine, const struct sched_item *item, const float *logits)
 {
-    struct request *r = request_of(item->seq);
-    const size_t n_vocab = engine->n_vocab;
-    if (r->prompt_logprobs && r->n_prompt_out < r->n_prompt) {
-        struct pl_error err;
-        for (uint32_t i = 0; i < item->n_outputs; i++) {
-            enum pl_status status =
-                sample_check_logits(logits + i * n_vocab, engine->n_vocab, &err);
-            if (status != PL_OK) {
-                deliver_finish(engine, r, ENGINE_FINISH_ERROR, status, err.msg);
-                return;
-            }
-        }
-        deliver_prompt(engine, r, logits, item->n_outputs);
-    }
+    struct choice *c = choice_of(item->seq);
+    struct request *r = c->request;
+    note_admission(item);
+    if (r->prompt_logprobs && c->index == 0 && r->n_prompt_out < r->n_prompt &&
+        !deliver_prompt_rows(engine, item, logits))
+        return;
     if (!item->complete)
         return;
-    if (r->no_generation)
-        deliver_finish(engine, r, ENGINE_FINISH_LENGTH, PL_OK, NULL);
-    else
-        deliver_token(engine, r, logits + (item->n_outputs - 1) * n_vocab);
+    if (r->no_generation) {
+        deliver_finish_all(engine, r, ENGINE_FINISH_LENGTH, PL_OK, NULL);
+        return;
+    }
+    /* The row of the last known token; the guesses' rows come behind it. */
+    const float *row = logits + (size_t)(item->n_outputs - 1 - item->n_draft) * engine->n_vocab;
+    if (!r->forked)
+        fork_choices(engine, r, row);
+    c->draft_tokens += item->n_draft;
+    engine->counting.stats.draft_tokens += item->n_draft;
+    deliver_tokens(engine, item, row);
 }
 
 static void deliver_plan(struct engine *engine, const struct sched_plan *plan, const float *logits)
 {
+    struct engine_stats *stats = &engine->counting.stats;
     for (uint32_t i = 0; i < plan->n_items; i++)
-        engine->prompt_tokens += new_prompt_tokens(&plan->items[i]);
+        stats->prompt_tokens += new_prompt_tokens(&plan->items[i]);
     mark_cancelled(engine, plan);
     for (uint32_t i = 0; i < plan->n_items; i++) {
         if (!engine->skip[i])
@@ -122,26 +243,51 @@ static void deliver_plan(struct engine *engine, const struct sched_plan *plan, c
     }
 }
 
-/* The device failed: every running request ends; those that wait may have better luck. */
-static void fail_running(struct engine *engine, enum pl_status status, const char *message)
+/* ---- the step -------------------------------------------------------------------------------- */
+
+static void set_stalled(struct engine *engine)
 {
-    while (engine->sched.running.first != NULL)
-        deliver_finish(engine, request_of(engine->sched.running.first), ENGINE_FINISH_ERROR, status,
-                       message);
+    pthread_mutex_lock(&engine->mutex);
+    engine->stalled = true;
+    pthread_mutex_unlock(&engine->mutex);
 }
 
-void engine_step(struct engine *engine)
+bool engine_step_begin(struct engine *engine)
 {
-    const struct sched_plan *plan = sched_plan(&engine->sched);
+    const struct sched_plan *plan = sched_plan(engine->sched, clock_now_ns());
+    if (plan->n_items == 0) {
+        set_stalled(engine);
+        return false;
+    }
+    struct pl_error err = {{0}};
+    enum pl_status status = submit(engine, plan, &err);
+    if (status != PL_OK) {
+        engine->counting.stats.steps++;
+        fail_running(engine, status, &err);
+        return false;
+    }
+    engine->plan = plan;
+    engine->plan_ns = clock_now_ns();
+    return true;
+}
+
+void engine_step_end(struct engine *engine)
+{
+    const struct sched_plan *plan = engine->plan;
+    struct engine_stats *stats = &engine->counting.stats;
     const float *logits = NULL;
     struct pl_error err = {{0}};
-    engine_publish(engine);
-    enum pl_status status = run_plan(engine, plan, &logits, &err);
-    engine->steps++;
+    enum pl_status status = exec_wait(engine->exec, &logits, &err);
+    int64_t took_ns = clock_now_ns() - engine->plan_ns;
+    engine->plan = NULL;
+    stats->steps++;
+    stats->step_ns += took_ns;
+    stats->step_rows_decode += plan->n_decode_rows;
+    stats->step_rows_prefill += plan->n_rows - plan->n_decode_rows;
     if (status != PL_OK) {
-        fail_running(engine, status, err.msg[0] != '\0' ? err.msg : pl_status_text(status));
+        fail_running(engine, status, &err);
         return;
     }
-    sched_commit(&engine->sched);
+    sched_commit(engine->sched, took_ns);
     deliver_plan(engine, plan, logits);
 }

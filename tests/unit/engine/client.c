@@ -48,12 +48,19 @@ static void on_finish(struct client *c, const struct engine_event *event)
     snprintf(c->stop, sizeof c->stop, "%s", event->stop != NULL ? event->stop : "");
     c->prompt_tokens = event->prompt_tokens;
     c->output_tokens = event->output_tokens;
+    c->cached_tokens = event->cached_tokens;
+    c->draft_tokens = event->draft_tokens;
+    c->accepted_tokens = event->accepted_tokens;
+    c->submitted_ns = event->submitted_ns;
+    c->admitted_ns = event->admitted_ns;
+    c->first_ns = event->first_ns;
+    c->finished_ns = event->finished_ns;
     add_text(c, event);
 }
 
-static void on_event(void *user, const struct engine_event *event)
+void client_take(struct client *client, const struct engine_event *event)
 {
-    struct client *c = user;
+    struct client *c = client;
     pthread_mutex_lock(&c->mutex);
     c->n_after_finish += c->n_finish > 0;
     switch (event->kind) {
@@ -67,6 +74,11 @@ static void on_event(void *user, const struct engine_event *event)
     }
     pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->mutex);
+}
+
+static void on_event(void *user, const struct engine_event *event)
+{
+    client_take(user, event);
 }
 
 enum pl_status client_submit(struct client *client, struct engine *engine,

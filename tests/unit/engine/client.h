@@ -30,7 +30,9 @@ struct client {
     uint32_t n_ids, n_prompt, n_finish, n_after_finish;
     enum engine_finish finish;
     enum pl_status status;
-    uint32_t prompt_tokens, output_tokens, cancel_at;
+    uint32_t prompt_tokens, cached_tokens, output_tokens, cancel_at;
+    uint32_t draft_tokens, accepted_tokens;
+    int64_t submitted_ns, admitted_ns, first_ns, finished_ns;
     bool prompt_after_token;
 };
 
@@ -40,6 +42,9 @@ void client_deinit(struct client *client);
 /* Submits with on_event and user filled in. */
 enum pl_status client_submit(struct client *client, struct engine *engine,
                              struct engine_request request, struct pl_error *err);
+
+/* Records one event: for tests that hand out the events of several choices themselves. */
+void client_take(struct client *client, const struct engine_event *event);
 
 void client_wait(struct client *client);                /* until FINISH */
 void client_await_tokens(struct client *c, uint32_t n); /* until n TOKEN events or FINISH */

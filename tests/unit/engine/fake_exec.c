@@ -150,7 +150,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
 static uint64_t *slot_of(const struct exec *exec, uint32_t seq, uint32_t pos)
 {
     const struct exec_info *info = &exec->info;
-    int32_t block = exec->view.block_table[seq * info->max_blocks + pos / info->block_tokens];
+    int32_t block = exec->view.block_tables[0][seq * info->max_blocks + pos / info->block_tokens];
     PL_CHECK(block >= 0 && (uint32_t)block < info->n_blocks);
     return &exec->kv[(uint32_t)block * info->block_tokens + pos % info->block_tokens];
 }
@@ -221,7 +221,7 @@ static bool alloc_parts(struct exec *e)
     e->view.seq_start = e->view.row_seq + info->rows_max;
     e->view.kv_len = e->view.seq_start + info->seqs_max + 1;
     e->view.out_rows = e->view.kv_len + info->seqs_max;
-    e->view.block_table = e->view.out_rows + info->outputs_max;
+    e->view.block_tables[0] = e->view.out_rows + info->outputs_max;
     return true;
 }
 
@@ -251,6 +251,10 @@ enum pl_status exec_open(const struct exec_options *options, struct exec **ret,
         .seqs_max = options->seqs_max,
         .outputs_max = options->outputs_max,
     };
+    e->info.n_groups = 1;
+    e->info.groups[0] = (struct exec_kv_group){.n_blocks = e->info.n_blocks,
+                                               .block_bytes = EXEC_BLOCK_TOKENS * sizeof *e->kv};
+    snprintf(e->info.kv_layout, sizeof e->info.kv_layout, "fake");
     if (!alloc_parts(e)) {
         exec_close(e);
         return pl_error_set(err, PL_ENOMEM, "fake: no memory");
@@ -327,6 +331,50 @@ enum pl_status exec_wait(struct exec *exec, const float **ret_logits, struct pl_
     pthread_mutex_unlock(&fake.mutex);
     *ret_logits = exec->logits;
     return PL_OK;
+}
+
+bool exec_ready(struct exec *exec)
+{
+    PL_CHECK(exec->submitted);
+    pthread_mutex_lock(&fake.mutex);
+    bool ready = fake.steps <= fake.steps_allowed;
+    pthread_mutex_unlock(&fake.mutex);
+    return ready;
+}
+
+static uint64_t *block_of(struct exec *exec, uint32_t group, int32_t block)
+{
+    PL_CHECK(group == 0 && block >= 0 && (uint32_t)block < exec->info.n_blocks);
+    PL_CHECK(!exec->submitted); /* the engine moves blocks between steps */
+    return exec->kv + (size_t)block * EXEC_BLOCK_TOKENS;
+}
+
+enum pl_status exec_kv_copy(struct exec *exec, uint32_t group, int32_t from, int32_t to,
+                            struct pl_error *err)
+{
+    enum pl_status status = maybe_fail(err);
+    if (status == PL_OK)
+        memcpy(block_of(exec, group, to), block_of(exec, group, from),
+               exec->info.groups[0].block_bytes);
+    return status;
+}
+
+enum pl_status exec_kv_read(struct exec *exec, uint32_t group, int32_t block, void *dst,
+                            struct pl_error *err)
+{
+    enum pl_status status = maybe_fail(err);
+    if (status == PL_OK)
+        memcpy(dst, block_of(exec, group, block), exec->info.groups[0].block_bytes);
+    return status;
+}
+
+enum pl_status exec_kv_write(struct exec *exec, uint32_t group, int32_t block, const void *src,
+                             struct pl_error *err)
+{
+    enum pl_status status = maybe_fail(err);
+    if (status == PL_OK)
+        memcpy(block_of(exec, group, block), src, exec->info.groups[0].block_bytes);
+    return status;
 }
 
 /* ---- plugin.h -------------------------------------------------------------------------------- */

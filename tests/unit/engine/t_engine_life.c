@@ -515,7 +515,8 @@ static void logits_need_an_idle_engine(void **state)
 static void counts_what_it_did(void **state)
 {
     (void)state;
-    struct engine *engine = open_engine((struct engine_options){.rows_max = 16});
+    struct engine *engine =
+        open_engine((struct engine_options){.rows_max = 16, .no_prefix_cache = true});
     struct engine_stats stats;
     struct client c[2];
     for (int i = 0; i < 2; i++) {
