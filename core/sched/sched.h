@@ -26,7 +26,7 @@
  *
  * Invariants: see docs/internals/sched.md; sched_check.
  * Ownership: the caller owns sequences, tenants' names are copied, the cache outlives the scheduler.
- * Threads: one owner.  Errors: sched_init for memory, sched_check_fit; the rest can't fail, allocates nothing.
+ * Threads: one owner.  Errors: sched_open for memory, sched_check_fit; the rest can't fail, allocates nothing.
  * Limits: those of its options.
  * Source: token budget after vLLM's V1 scheduler; Sheng et al., "Fairness in Serving Large Language Models",
  * OSDI 2024 (virtual token counter); ours, docs/internals/sched.md.
@@ -46,6 +46,11 @@ enum sched_state {
 };
 
 struct sched_tenant; /* the scheduler's account of one tenant */
+struct sched_seq;
+
+struct sched_link { /* of a tree, the scheduler's */
+    struct sched_seq *left, *right;
+};
 
 /* Embedded in the caller's request. The caller zeroes it and sets the first part before sched_add, calls
  * kv_seq_init on kv, and changes out_from, n_draft and ids' contents beyond n_tokens afterwards; it reads the rest. */
@@ -54,20 +59,36 @@ struct sched_seq {
     uint32_t n_tokens;      /* known: prompt and generated; >= 1 */
     uint32_t kv_tokens_max; /* the most that will ever be computed; room of kv */
     uint32_t out_from;      /* rows of this position and beyond give logits; SCHED_OUT_LAST */
-    uint32_t n_draft;       /* guesses at ids[n_tokens..]; used in DECODE, as many as fit; reset by commit */
-    int32_t priority;       /* lower first; 0 normal */
-    int64_t deadline_ns;    /* on sched_plan's clock: first token wanted by then; 0 = none */
+    uint32_t
+        n_draft; /* guesses at ids[n_tokens..]; used in DECODE, as many as fit; reset by commit */
+    int32_t priority;            /* lower first; 0 normal */
+    int64_t deadline_ns;         /* on sched_plan's clock: first token wanted by then; 0 = none */
+    bool no_reuse;               /* begins without a look into the cache */
     struct sched_tenant *tenant; /* sched_tenant_enter */
 
-    struct kv_seq kv;       /* blocks */
+    struct kv_seq kv; /* blocks */
     enum sched_state state;
-    uint32_t n_computed;    /* of the known tokens, in the KV cache */
-    uint32_t n_cached;      /* of them, found in the cache at the first admission */
+    uint32_t n_computed; /* of the known tokens, in the KV cache */
+    uint32_t n_cached;   /* of them, found in the cache at the first admission */
     uint32_t n_preemptions;
     int64_t added_ns, admitted_ns; /* first admission; 0: not yet */
-    struct sched_seq *prev, *next; /* the scheduler's, as all that follows */
+    struct sched_seq *prev, *next; /* the scheduler's, as all that follows: running or set aside */
+    struct sched_link links[2];    /* in its tenant's tree of its state; in the tree of deadlines */
     uint64_t arrival;
+    int64_t due_ns;    /* order within a tenant: deadline, or a while after arrival */
+    uint32_t n_prompt; /* known tokens when added */
+    uint32_t n_high; /* positions below were in the cache once: charged, and recomputed if again */
+    uint32_t n_blocks;      /* of kv, as counted for its tenant */
+    uint32_t n_since;       /* rows computed since its admission */
+    uint32_t n_yields;      /* preemptions in favour of a tenant served less */
+    uint32_t n_guessed;     /* drafts in the last commit */
+    uint32_t item_i;        /* its item in the plan, if planned */
+    uint32_t stall_plans;   /* plans in a row in which the stall brought nothing new */
+    uint32_t stall_pending; /* the block that was pending at the last stall */
+    int64_t stalled_ns;     /* since then */
     bool stalled;           /* kv_seq_begin answered LOADING or PENDING */
+    bool aside;             /* stalled, and not in the tenant's tree */
+    bool planned;           /* in the plan that is not committed yet */
 };
 
 /* A run of rows of one sequence: tokens start .. start+n_rows-1; the last n_outputs rows give logits. */
@@ -77,7 +98,7 @@ struct sched_item {
     uint32_t n_rows;
     uint32_t n_outputs;
     uint32_t n_draft; /* of n_rows, the last ones are guesses */
-    bool complete; /* the run holds the last known token: a new one can be sampled */
+    bool complete;    /* the run holds the last known token: a new one can be sampled */
 };
 
 struct sched_plan {
@@ -115,9 +136,9 @@ struct sched_tenant *sched_tenant_enter(struct sched *sched, const char *name, s
 void sched_tenant_leave(struct sched *sched, struct sched_tenant *tenant);
 
 struct sched_tenant_stats {
-    char name[64];  /* cut */
+    char name[64]; /* cut */
     float weight;
-    double counter; /* virtual tokens */
+    double counter;                        /* virtual tokens */
     uint64_t prompt_tokens, output_tokens; /* computed for it (cached ones cost nothing) */
     uint32_t running, waiting;
 };
@@ -155,11 +176,13 @@ struct sched_seq *sched_expired(struct sched *sched, int64_t now_ns);
 struct sched_seq *sched_first_running(const struct sched *sched);
 
 struct sched_stats {
-    uint32_t running, waiting, stalled; /* stalled: of waiting, for blocks from disk or being computed */
+    uint32_t running, waiting,
+        stalled; /* stalled: of waiting, for blocks from disk or being computed */
     uint64_t preemptions, preempted_tokens; /* tokens: computed ones given up, found again or not */
     uint64_t recomputed_tokens;             /* computed more than once */
-    double step_fixed_ns, step_decode_ns, step_prefill_ns; /* the fitted model: per step, decode row, prefill row */
-    uint32_t chunk_rows;                    /* prefill rows of the latest mixed step */
+    double step_fixed_ns, step_decode_ns,
+        step_prefill_ns; /* the fitted model: per step, decode row, prefill row */
+    uint32_t chunk_rows; /* prefill rows of the latest mixed step */
 };
 void sched_stats(const struct sched *sched, struct sched_stats *ret); /* owner thread */
 

@@ -1,0 +1,152 @@
+/*
+ * impl.h - the inside of the scheduler, for the files of this room.
+ *
+ *   sched.active -> tenant -> tenant -> ...     those with sequences inside
+ *                     |
+ *                     +-- waiting   tree  \
+ *                     +-- prefill   tree   } by priority, due time, arrival; a sequence is in one of them,
+ *                     +-- decode    tree  /  but: set aside (stalled), or PREFILL and in the plan being made
+ *
+ *   sched.running   list of PREFILL and DECODE, in order of admission
+ *   sched.aside     list of WAITING ones that kv_seq_begin has put off, in order of trial
+ *   sched.deadlines tree of WAITING ones with a deadline and no token yet
+ *
+ * Who comes first among tenants is not stored: tenants' counters move with every step, so each decision looks
+ * at the head of each active tenant. O(active tenants + log sequences).
+ *
+ * Ownership, threads, errors: see sched.h.  Limits: below.  Source: ours; trees after Seidel, Aragon,
+ * "Randomized search trees", 1996.
+ */
+#ifndef SCHED_IMPL_H
+#define SCHED_IMPL_H
+
+#include "sched.h"
+
+#define SCHED_PROMPT_COST 1.0 /* virtual tokens of a computed prompt token: w_p of the paper */
+#define SCHED_OUTPUT_COST 2.0 /* of a token of output: w_q */
+/* A sequence without a deadline is due that long after its arrival, so that a stream of deadlines in its own tenant
+ * can't starve it. */
+#define SCHED_PATIENCE_NS (INT64_C(60) * 1000 * 1000 * 1000)
+#define SCHED_TRIALS_MAX                                                                           \
+    32 /* stalled sequences that are tried again in a plan, and new ones found */
+
+/* ---- trees ----------------------------------------------------------------------------------- */
+
+enum sched_order {
+    SCHED_BY_TURN = 0, /* priority, due time, arrival */
+    SCHED_BY_DEADLINE, /* deadline, arrival */
+};
+
+/* A treap; heap order by a hash of the arrival. */
+struct sched_tree {
+    struct sched_seq *root;
+    enum sched_order order; /* which link, which key */
+};
+
+bool sched_turn_before(const struct sched_seq *a, const struct sched_seq *b); /* SCHED_BY_TURN */
+void sched_tree_insert(struct sched_tree *tree, struct sched_seq *seq);
+void sched_tree_remove(struct sched_tree *tree, struct sched_seq *seq); /* is in it */
+struct sched_seq *sched_tree_first(const struct sched_tree *tree);      /* or NULL */
+struct sched_seq *sched_tree_last(const struct sched_tree *tree);
+/* The one before seq, which need not be in the tree. */
+struct sched_seq *sched_tree_before(const struct sched_tree *tree, const struct sched_seq *seq);
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+struct sched_list {
+    struct sched_seq *first, *last;
+    uint32_t n;
+};
+
+void sched_list_append(struct sched_list *list, struct sched_seq *seq);
+void sched_list_unlink(struct sched_list *list, struct sched_seq *seq);
+
+/* ---- tenants --------------------------------------------------------------------------------- */
+
+struct sched_tenant {
+    char name[64]; /* cut, NUL-terminated */
+    size_t name_bytes;
+    uint64_t hash; /* of the whole name; with its length and beginning, its identity */
+    uint32_t users;
+    double weight;
+    double counter; /* virtual tokens served / weight */
+    double planned; /* what the plan being made will add */
+    uint64_t prompt_tokens, output_tokens;
+    uint32_t n_running, n_waiting; /* n_waiting: set aside ones too */
+    uint32_t n_blocks;             /* of running ones; a shared block counts for each */
+    uint64_t closed_plan;          /* no admissions in that plan: it yielded in it */
+    struct sched_tree waiting, prefill, decode;
+    struct sched_tenant *prev, *next; /* active ones */
+};
+
+double sched_tenant_served(const struct sched_tenant *tenant);
+void sched_tenant_charge(struct sched_tenant *tenant, uint32_t n_prompt, uint32_t n_output);
+
+/* Before a sequence joins `waiting`, or by fork; after one has left altogether. */
+void sched_tenant_arrive(struct sched *sched, struct sched_tenant *tenant, int32_t priority);
+void sched_tenant_depart(struct sched *sched, struct sched_tenant *tenant);
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+struct sched {
+    struct sched_options options;
+    uint32_t block_tokens; /* P */
+    uint32_t n_blocks;     /* of the cache */
+    struct sched_plan plan;
+    uint64_t n_plans;
+    int64_t now_ns;  /* of the latest plan */
+    bool open;       /* the plan is not committed */
+    uint32_t n_gone; /* items of it whose sequence was removed: NULL */
+
+    struct sched_tenant *tenants;  /* [tenants_max], accounts; the first n_tenants are known */
+    struct sched_tenant **by_name; /* [n_tenants] of tenants_max */
+    uint32_t n_tenants;
+    struct sched_tenant *active;
+    struct sched_tenant *admitted; /* whose sequence was admitted last, or NULL */
+    double idle_counter;           /* the most that a tenant had when it left */
+
+    struct sched_list running, aside;
+    struct sched_tree deadlines;
+    uint32_t n_waiting, n_stalled;
+    uint64_t n_arrivals;
+    struct sched_seq *cursor; /* of the walk over running ones, kept right by preemption */
+
+    bool pressed;            /* a decode found no block in this plan */
+    uint32_t reserve_blocks; /* for each running sequence, kept free by admission */
+    uint32_t calm_plans;     /* since the last change of it */
+    uint64_t n_preemptions, preempted_tokens, recomputed_tokens;
+    uint32_t chunk_rows;
+};
+
+/* ---- room: seats, blocks, preemption --------------------------------------------------------- */
+
+enum sched_admit {
+    SCHED_ADMITTED,
+    SCHED_STALLED, /* set aside: others may overtake it */
+    SCHED_BLOCKED, /* no seat or no blocks: nobody behind it comes in */
+};
+
+/* The first waiting sequence of a tenant. */
+enum sched_admit sched_admit(struct sched *sched, struct sched_seq *seq);
+
+/* Blocks for all known tokens of a decode, if need be at the cost of the last in order; false: that was seq. */
+bool sched_take_blocks(struct sched *sched, struct sched_seq *seq);
+
+/* Whether a goes on before b: by priority, then by what the tenants were served, then by turn. */
+bool sched_goes_before(const struct sched_seq *a, const struct sched_seq *b);
+
+/* Counts the blocks that kv got or lost for the tenant. */
+void sched_count_blocks(struct sched_seq *seq);
+
+/* Into or out of its tenant's tree, by state. */
+struct sched_tree *sched_tree_of(const struct sched_seq *seq);
+/* WAITING: trees, counts. */
+void sched_enter_waiting(struct sched *sched, struct sched_seq *seq);
+void sched_leave_waiting(struct sched *sched, struct sched_seq *seq);
+/* Some of those set aside get another chance. */
+void sched_recall(struct sched *sched);
+
+/* The item leaves the plan that is being made. */
+void sched_unplan(struct sched *sched, struct sched_seq *seq);
+
+#endif
