@@ -39,7 +39,7 @@ enum pl_status kv_cache_open(const struct kv_cache_options *options, struct kv_c
         return pl_error_set(err, PL_ENOMEM, "kv: no memory for the cache");
     cache->o = *options;
     cache->o.disk_dir = NULL;
-    cache->held = calloc(options->seqs_max, sizeof(struct kv_seq *));
+    cache->held = calloc((size_t)options->seqs_max + 1, sizeof(struct kv_seq *));
     bool ok = cache->held != NULL;
     for (uint32_t g = 0; ok && g < options->n_groups; g++)
         ok = init_group(&cache->groups[g], &options->groups[g]);

@@ -65,7 +65,7 @@ struct kv_cache_options {
     uint32_t block_tokens; /* P */
     uint32_t n_groups;
     struct kv_group_options groups[KV_GROUPS_MAX];
-    uint32_t seqs_max; /* sequences between begin and end at any time */
+    uint32_t seqs_max; /* sequences between begin and end; one more while it takes the place of another */
     uint32_t
         grow_tokens_max; /* the most positions that one kv_seq_grow spans, by which window groups are
                                  judged in fits and has_room; 0 = any: they then need all blocks */

@@ -34,7 +34,7 @@ struct kv_cache {
     struct kv_group groups[KV_GROUPS_MAX];
     struct blake2b scope_hash; /* states that have swallowed the key */
     struct blake2b block_hash;
-    struct kv_seq **held; /* [seqs_max], the first n_held in use */
+    struct kv_seq **held; /* [seqs_max + 1], the first n_held in use */
     uint32_t n_held;
     enum pl_status device_status; /* what a device copy failed with first; PL_OK = nothing */
     struct pl_error device_error;

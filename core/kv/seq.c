@@ -25,7 +25,7 @@ void kv_seq_init(const struct kv_cache *cache, struct kv_seq *seq, void *storage
 
 static void add_held(struct kv_cache *cache, struct kv_seq *seq)
 {
-    PL_CHECK(cache->n_held < cache->o.seqs_max);
+    PL_CHECK(cache->n_held <= cache->o.seqs_max);
     seq->held_i = cache->n_held;
     seq->held = true;
     cache->held[cache->n_held++] = seq;
