@@ -19,11 +19,13 @@ int32_t kv_block_take(struct kv_cache *cache, uint32_t group_i)
         b = kv_shelf_oldest(&group->shelf);
         PL_CHECK(b != KV_NONE);
         kv_shelf_take(&group->shelf, b);
-        kv_shelf_unlabel(&group->shelf, b);
+        kv_tiers_evict(cache, group_i, b);
+        kv_block_forget(cache, group_i, b);
         kv_count(&cache->counters.evicted_blocks, 1);
     }
     PL_CHECK(group->refs[b] == 0);
     group->refs[b] = 1;
+    group->source[b] = KV_FROM_DEVICE;
     return (int32_t)b;
 }
 
@@ -36,10 +38,18 @@ void kv_block_hold(struct kv_group *group, int32_t block)
     group->refs[block]++;
 }
 
-void kv_block_release(struct kv_group *group, int32_t block)
+void kv_block_forget(struct kv_cache *cache, uint32_t group_i, uint32_t block)
 {
+    kv_tiers_forget(cache, group_i, block);
+    kv_shelf_unlabel(&cache->groups[group_i].shelf, block);
+}
+
+void kv_block_release(struct kv_cache *cache, uint32_t group_i, int32_t block)
+{
+    struct kv_group *group = &cache->groups[group_i];
     PL_CHECK(block >= 0 && (uint32_t)block < group->shelf.n && group->refs[block] > 0);
     group->refs[block]--;
+    kv_tiers_given_back(cache, group_i, (uint32_t)block);
     if (group->refs[block] > 0)
         return;
     if (kv_hash_is_zero(&group->shelf.hash[block]))

@@ -25,7 +25,9 @@ static bool init_group(struct kv_group *group, const struct kv_group_options *o)
     group->window_tokens = o->window_tokens;
     group->block_bytes = o->block_bytes;
     group->refs = calloc(o->n_blocks, sizeof *group->refs);
-    return group->refs != NULL && kv_shelf_init(&group->shelf, o->n_blocks);
+    group->source = calloc(o->n_blocks, sizeof *group->source);
+    return group->refs != NULL && group->source != NULL &&
+           kv_shelf_init(&group->shelf, o->n_blocks);
 }
 
 enum pl_status kv_cache_open(const struct kv_cache_options *options, struct kv_cache **ret,
@@ -43,13 +45,17 @@ enum pl_status kv_cache_open(const struct kv_cache_options *options, struct kv_c
     bool ok = cache->held != NULL;
     for (uint32_t g = 0; ok && g < options->n_groups; g++)
         ok = init_group(&cache->groups[g], &options->groups[g]);
-    if (!ok) {
-        kv_cache_close(cache);
-        return pl_error_set(err, PL_ENOMEM, "kv: no memory to count %u blocks",
-                            options->groups[0].n_blocks);
-    }
     unsigned char key[32];
     PL_CHECK(getrandom(key, sizeof key, 0) == (ssize_t)sizeof key); /* can't fail for 32 bytes */
+    if (ok)
+        status = kv_tiers_open(cache, options, key, err);
+    else
+        status = pl_error_set(err, PL_ENOMEM, "kv: no memory to count %u blocks",
+                              options->groups[0].n_blocks);
+    if (status != PL_OK) {
+        kv_cache_close(cache);
+        return status;
+    }
     kv_hash_keys(cache, key);
     *ret = cache;
     return PL_OK;
@@ -60,9 +66,11 @@ void kv_cache_close(struct kv_cache *cache)
     if (cache == NULL)
         return;
     PL_CHECK(cache->n_held == 0);
+    kv_tiers_close(cache);
     for (uint32_t g = 0; g < cache->o.n_groups; g++) {
         kv_shelf_deinit(&cache->groups[g].shelf);
         free(cache->groups[g].refs);
+        free(cache->groups[g].source);
     }
     free((void *)cache->held);
     free(cache);
@@ -114,15 +122,24 @@ enum pl_status kv_cache_error(struct kv_cache *cache, struct pl_error *err)
     return status;
 }
 
+bool kv_cache_idle(struct kv_cache *cache)
+{
+    kv_tiers_drain(cache);
+    return kv_tiers_idle(cache);
+}
+
 void kv_cache_reset(struct kv_cache *cache)
 {
+    kv_tiers_drain(cache);
     for (uint32_t g = 0; g < cache->o.n_groups; g++) {
         struct kv_shelf *shelf = &cache->groups[g].shelf;
         for (uint32_t b = kv_shelf_oldest(shelf); b != KV_NONE; b = kv_shelf_oldest(shelf)) {
             kv_shelf_take(shelf, b);
+            kv_block_forget(cache, g, b);
             kv_shelf_put_free(shelf, b);
         }
     }
+    kv_tiers_reset(cache);
     kv_publish(cache);
 }
 
@@ -144,6 +161,17 @@ void kv_cache_stats(const struct kv_cache *cache, struct kv_cache_stats *ret)
         .disk_hit_tokens = value_of(&c->disk_hit_tokens),
         .evicted_blocks = value_of(&c->evicted_blocks),
     };
+    const struct kv_tiers *tiers = cache->tiers;
+    if (tiers == NULL)
+        return;
+    ret->ram_blocks = value_of(&tiers->ram_blocks);
+    ret->ram_blocks_max = tiers->has_ram ? tiers->ram[0].shelf.n : 0;
+    ret->disk_blocks = value_of(&tiers->disk_blocks);
+    ret->disk_blocks_max = tiers->disk[0].n;
+    ret->ram_stored = value_of(&tiers->ram_stored);
+    ret->disk_stored = value_of(&tiers->disk_stored);
+    ret->disk_dropped = value_of(&tiers->disk_dropped);
+    ret->disk_errors = value_of(&tiers->disk_errors);
 }
 
 /* ---- invariants ------------------------------------------------------------------------------ */
@@ -183,5 +211,5 @@ bool kv_cache_check(const struct kv_cache *cache)
     for (uint32_t g = 0; g < cache->o.n_groups; g++)
         if (!check_group(cache, g))
             return false;
-    return true;
+    return kv_tiers_check(cache);
 }

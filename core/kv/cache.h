@@ -65,7 +65,8 @@ struct kv_cache_options {
     uint32_t block_tokens; /* P */
     uint32_t n_groups;
     struct kv_group_options groups[KV_GROUPS_MAX];
-    uint32_t seqs_max; /* sequences between begin and end; one more while it takes the place of another */
+    uint32_t
+        seqs_max; /* sequences between begin and end; one more while it takes the place of another */
     uint32_t
         grow_tokens_max; /* the most positions that one kv_seq_grow spans, by which window groups are
                                  judged in fits and has_room; 0 = any: they then need all blocks */
@@ -104,8 +105,10 @@ struct kv_seq {
     uint32_t n_first[KV_GROUPS_MAX]; /* entries before it have been given back (window groups) */
     uint32_t held_i;                 /* place in the cache's list of held sequences, while held */
     uint32_t n_pending; /* 1 + the block that the last begin waits for (PENDING); 0 = none */
-    uint32_t n_ready;   /* 1 + blocks that were there when begin last answered LOADING; 0 = never */
-    bool held;          /* between begin and end */
+    uint32_t
+        n_missing; /* 1 + blocks that were on disk only when loads for it were last begun; 0 = never */
+    uint64_t n_done; /* transfers that were done when begin last answered LOADING */
+    bool held;       /* between begin and end */
 };
 
 /* Scope of what may be shared: n bytes of name (organisation) and n_salt bytes of salt, both may be empty. */
@@ -163,6 +166,10 @@ bool kv_cache_has_room(const struct kv_cache *cache, uint32_t n_tokens);
 /* PL_OK, or what a device copy failed with since the last call; the text in *err. Blocks touched by it were
  * dropped from the index; sequences held at the time must be ended by the caller. */
 enum pl_status kv_cache_error(struct kv_cache *cache, struct pl_error *err);
+
+/* For an owner that has nothing else to do: copies one block towards the disk, so that a restart finds it. True: call
+ * it again. False: there is nothing left to do now; where a full queue was the reason, on_ready is called later. */
+bool kv_cache_idle(struct kv_cache *cache);
 
 /* Forgets everything that nobody holds, in all tiers. */
 void kv_cache_reset(struct kv_cache *cache);

@@ -1,4 +1,4 @@
-/* Sequences: begin, grow, commit, fork, end; see cache.h. */
+/* Sequences: made, grown, committed, forked, ended; see cache.h. */
 #include <string.h>
 
 #include "base/check.h"
@@ -23,92 +23,14 @@ void kv_seq_init(const struct kv_cache *cache, struct kv_seq *seq, void *storage
         seq->blocks[g] = blocks + (size_t)g * n;
 }
 
-static void add_held(struct kv_cache *cache, struct kv_seq *seq)
+void kv_seq_hold(struct kv_cache *cache, struct kv_seq *seq)
 {
     PL_CHECK(cache->n_held <= cache->o.seqs_max);
     seq->held_i = cache->n_held;
     seq->held = true;
-    cache->held[cache->n_held++] = seq;
-}
-
-/* ---- begin ----------------------------------------------------------------------------------- */
-
-/* The longest prefix, of at most limit blocks, that can be taken: all its blocks of full groups are there, and
- * of each window group those in the window of the position behind it. */
-static uint32_t find_prefix(const struct kv_cache *cache, const struct kv_seq *seq, uint32_t limit)
-{
-    uint32_t n_found = 0;
-    uint32_t run[KV_GROUPS_MAX] = {0}; /* blocks that are there in one piece up to this one */
-    for (uint32_t j = 0; j < limit; j++) {
-        bool good = true;
-        for (uint32_t g = 0; g < cache->o.n_groups; g++) {
-            const struct kv_group *group = &cache->groups[g];
-            bool there = kv_shelf_find(&group->shelf, &seq->hashes[j]) != KV_NONE;
-            if (!there && group->window_tokens == 0)
-                return n_found;
-            run[g] = there ? run[g] + 1 : 0;
-            uint32_t n_seen = j + 1 - kv_first_seen(cache, g, (j + 1) * cache->o.block_tokens);
-            good = good && run[g] >= n_seen;
-        }
-        if (good)
-            n_found = j + 1;
-    }
-    return n_found;
-}
-
-/* Whether a held sequence is about to compute block j of seq. */
-static bool is_pending(const struct kv_cache *cache, const struct kv_seq *seq, uint32_t j)
-{
-    for (uint32_t i = 0; i < cache->n_held; i++) {
-        const struct kv_seq *other = cache->held[i];
-        if (other->n_indexed <= j && other->n_hashes > j &&
-            kv_hash_equal(&other->hashes[j], &seq->hashes[j]))
-            return true;
-    }
-    return false;
-}
-
-/* Holds the first n blocks, which are all there. */
-static void take_prefix(struct kv_cache *cache, struct kv_seq *seq, uint32_t n)
-{
-    for (uint32_t g = 0; g < cache->o.n_groups; g++) {
-        struct kv_group *group = &cache->groups[g];
-        uint32_t first = kv_first_seen(cache, g, n * cache->o.block_tokens);
-        for (uint32_t j = 0; j < first; j++)
-            seq->blocks[g][j] = -1;
-        for (uint32_t j = first; j < n; j++) {
-            seq->blocks[g][j] = (int32_t)kv_shelf_find(&group->shelf, &seq->hashes[j]);
-            kv_block_hold(group, seq->blocks[g][j]);
-        }
-        seq->n_first[g] = first;
-    }
-    seq->n_blocks = n;
-}
-
-enum kv_begin kv_seq_begin(struct kv_cache *cache, struct kv_seq *seq, uint32_t n_reuse_max,
-                           bool wait, uint32_t *ret_n_cached)
-{
-    PL_CHECK(!seq->held);
-    uint32_t limit = PL_MIN(seq->n_hashes, n_reuse_max / cache->o.block_tokens);
-    if (cache->o.no_sharing)
-        limit = 0;
-    if (wait && seq->n_pending > 0 && seq->n_pending <= limit &&
-        is_pending(cache, seq, seq->n_pending - 1))
-        return KV_BEGIN_PENDING;
-    uint32_t n = find_prefix(cache, seq, limit);
-    if (wait && n < limit && is_pending(cache, seq, n)) {
-        seq->n_pending = n + 1;
-        return KV_BEGIN_PENDING;
-    }
-    take_prefix(cache, seq, n);
-    seq->n_indexed = n;
     seq->n_pending = 0;
-    add_held(cache, seq);
-    kv_count(&cache->counters.queried_tokens, (uint64_t)limit * cache->o.block_tokens);
-    kv_count(&cache->counters.hit_tokens, (uint64_t)n * cache->o.block_tokens);
-    kv_publish(cache);
-    *ret_n_cached = n * cache->o.block_tokens;
-    return KV_BEGIN_OK;
+    seq->n_missing = 0;
+    cache->held[cache->n_held++] = seq;
 }
 
 /* ---- grow ------------------------------------------------------------------------------------ */
@@ -131,19 +53,18 @@ static uint32_t count_shared(const struct kv_group *group, const struct kv_seq *
 /* Puts a copy in the place of entry j. */
 static bool copy_block(struct kv_cache *cache, struct kv_seq *seq, uint32_t group_i, uint32_t j)
 {
-    struct kv_group *group = &cache->groups[group_i];
     int32_t from = seq->blocks[group_i][j];
     int32_t to = kv_block_take(cache, group_i);
     struct pl_error err = {{0}};
     PL_CHECK(cache->o.device.copy != NULL);
     enum pl_status status = cache->o.device.copy(cache->o.device.user, group_i, from, to, &err);
     if (status != PL_OK) {
-        kv_shelf_unlabel(&group->shelf, (uint32_t)from);
-        kv_block_release(group, to);
+        kv_block_forget(cache, group_i, (uint32_t)from);
+        kv_block_release(cache, group_i, to);
         kv_device_failed(cache, status, &err);
         return false;
     }
-    kv_block_release(group, from);
+    kv_block_release(cache, group_i, from);
     seq->blocks[group_i][j] = to;
     return true;
 }
@@ -196,6 +117,7 @@ void kv_seq_commit(struct kv_cache *cache, struct kv_seq *seq, const int32_t *id
 {
     uint32_t n_full = n_computed / cache->o.block_tokens;
     PL_CHECK(seq->held && kv_cache_blocks_for(cache, n_computed) <= seq->n_blocks);
+    kv_tiers_drain(cache);
     kv_seq_hash(cache, seq, ids, n_computed);
     for (uint32_t g = 0; g < cache->o.n_groups; g++) {
         struct kv_group *group = &cache->groups[g];
@@ -203,12 +125,13 @@ void kv_seq_commit(struct kv_cache *cache, struct kv_seq *seq, const int32_t *id
             index_block(group, seq, g, j);
         uint32_t first = kv_first_seen(cache, g, n_computed);
         for (uint32_t j = seq->n_first[g]; j < first; j++) {
-            kv_block_release(group, seq->blocks[g][j]);
+            kv_block_release(cache, g, seq->blocks[g][j]);
             seq->blocks[g][j] = -1;
         }
         seq->n_first[g] = PL_MAX(seq->n_first[g], first);
     }
     seq->n_indexed = PL_MAX(seq->n_indexed, PL_MIN(n_full, seq->n_hashes));
+    kv_tiers_tick(cache);
     kv_publish(cache);
 }
 
@@ -243,8 +166,7 @@ bool kv_seq_fork(struct kv_cache *cache, const struct kv_seq *from, struct kv_se
     to->scope = from->scope;
     to->n_blocks = n;
     to->n_indexed = PL_MIN(from->n_indexed, n_full);
-    to->n_pending = 0;
-    add_held(cache, to);
+    kv_seq_hold(cache, to);
     kv_publish(cache);
     return true;
 }
@@ -252,18 +174,15 @@ bool kv_seq_fork(struct kv_cache *cache, const struct kv_seq *from, struct kv_se
 void kv_seq_end(struct kv_cache *cache, struct kv_seq *seq)
 {
     seq->n_pending = 0;
+    seq->n_missing = 0;
     if (!seq->held)
         return;
-    for (uint32_t g = 0; g < cache->o.n_groups; g++) {
-        for (uint32_t j = seq->n_blocks; j > seq->n_first[g]; j--)
-            kv_block_release(&cache->groups[g], seq->blocks[g][j - 1]);
-        seq->n_first[g] = 0;
-    }
-    seq->n_blocks = 0;
-    seq->n_indexed = 0;
+    kv_tiers_drain(cache);
+    kv_seq_give_back(cache, seq);
     seq->held = false;
     struct kv_seq *last = cache->held[--cache->n_held];
     cache->held[seq->held_i] = last;
     last->held_i = seq->held_i;
+    kv_tiers_tick(cache);
     kv_publish(cache);
 }
