@@ -13,7 +13,10 @@ static const char *type_of(int status)
 {
     switch (status) {
     case 429: return "rate_limit_error";
+    case 401: return "authentication_error";
+    case 403: return "permission_error";
     case 503: return "service_unavailable";
+    case 504: return "timeout_error";
     default: return status >= 500 ? "server_error" : "invalid_request_error";
     }
 }

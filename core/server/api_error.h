@@ -15,11 +15,12 @@
 #include <polder/status.h>
 
 struct api_error {
-    int status;        /* HTTP; 0 = none */
-    const char *type;  /* "invalid_request_error", ... */
-    const char *code;  /* or NULL */
-    char param[96];    /* field at fault; empty = null */
-    char message[512]; /* NUL-terminated */
+    int status;             /* HTTP; 0 = none */
+    const char *type;       /* "invalid_request_error", ... */
+    const char *code;       /* or NULL */
+    uint32_t retry_after_s; /* with 429 and 503; 0: SERVER_RETRY_AFTER_S */
+    char param[96];         /* field at fault; empty = null */
+    char message[512];      /* NUL-terminated */
 };
 
 /* A request at fault: 400 invalid_request_error about `param` (may be NULL). */

@@ -1,160 +1,135 @@
-/* See call.h: a call's life; what it answers is in call_output.c. */
+/* See call.h: from an exchange to requests inside the engine. */
 #include "call.h"
 
 #include "call_state.h"
 #include "prompts.h"
+#include "work.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/banned.h"
 
-#define SCRATCH_KEPT_MAX (1u << 20) /* a larger scratch buffer (an echo's logprobs) is given back */
+/* A call on its way in. */
+struct entry {
+    struct work work; /* first: a work is its entry */
+    enum request_kind kind;
+    int64_t arrived_ns;
+    struct hop hop; /* names point into the exchange */
+    struct request request;
+    bool parsed;
+    struct call *call; /* NULL until its prompts are made */
+};
 
-/* ---- storage ------------------------------------------------------------------------------------ */
+/* ---- beside the loop or on it --------------------------------------------------------------------- */
 
-static void free_choice(struct choice *c)
+/* A priority is a privilege: else every client would be first. */
+static bool check_priority(const struct entry *e, struct api_error *error)
 {
-    token_ids_free(&c->prompt);
-    free(c->echo_text);
-    buf_deinit(&c->text);
-    logprobs_deinit(&c->logprobs);
+    if (e->request.priority == 0 || e->hop.trusted)
+        return true;
+    api_error_param(error, "priority",
+                    "priority: only the gateway of this worker may set it (x-polder-hop); "
+                    "leave it out or 0");
+    return false;
 }
 
-static void free_call(struct call *call)
+static void prepare(struct work *w)
 {
-    struct server *server = call->server;
-    for (uint32_t i = 0; i < call->n_choices; i++)
-        free_choice(&call->choices[i]);
-    free(call->choices);
-    buf_deinit(&call->work);
-    buf_deinit(&call->queue);
-    *(call->prev != NULL ? &call->prev->next : &server->calls) = call->next;
-    if (call->next != NULL)
-        call->next->prev = call->prev;
-    server->n_calls--;
-    free(call);
-}
-
-static void free_if_over(struct call *call)
-{
-    if (call->x == NULL && call->n_open == 0)
-        free_call(call);
-}
-
-static struct call *new_call(struct server *server, struct http_exchange *x,
-                             const struct request *request)
-{
-    uint32_t n = request->kind == REQUEST_CHAT ? 1 : request->n_prompts;
-    struct call *call = calloc(1, sizeof *call);
-    struct choice *choices = calloc(n, sizeof *choices);
-    if (call == NULL || choices == NULL) {
-        free(call);
-        free(choices);
-        return NULL;
+    struct entry *e = (struct entry *)w;
+    struct server *server = w->server;
+    struct request *r = &e->request;
+    e->parsed = request_parse(e->kind, w->body.data, w->body.n, r, &w->error);
+    if (!e->parsed || !check_priority(e, &w->error) ||
+        !server_check_model(server, r->model, &w->error) ||
+        !prompts_check_bias(server, r, &w->error))
+        return;
+    struct call *call = call_new(server, r);
+    if (call == NULL) {
+        api_error_set(&w->error, 500, NULL, "out of memory");
+    } else if (!prompts_make(call, r, &w->error)) {
+        call_free(call);
+        call = NULL;
     }
-    bool chat = request->kind == REQUEST_CHAT;
-    *call = (struct call){
-        .server = server,
-        .x = x,
-        .envelope = {.chat = chat,
-                     .stream = request->stream,
-                     .usage_null = request->include_usage,
-                     .created = clock_unix_s(),
-                     .model = server->names[0],
-                     .fingerprint = server->fingerprint},
-        .include_usage = request->include_usage,
-        .logprobs = request->logprobs,
-        .with_top = request->n_logprobs > 0,
-        .arrived_ns = clock_now_ns(),
-        .choices = choices,
-        .n_choices = n,
-        .next = server->calls,
-    };
-    shapes_make_id(&call->envelope);
-    buf_init(&call->work, SERVER_QUEUE_BYTES_MAX);
-    buf_init(&call->queue, SERVER_QUEUE_BYTES_MAX);
-    for (uint32_t i = 0; i < n; i++) {
-        choices[i].call = call;
-        choices[i].index = i;
-        buf_init(&choices[i].text, SERVER_WHOLE_BYTES_MAX);
-        logprobs_init(&choices[i].logprobs, server->vocab, chat, SERVER_WHOLE_BYTES_MAX);
-    }
-    if (server->calls != NULL)
-        server->calls->prev = call;
-    server->calls = call;
-    server->n_calls++;
-    return call;
+    e->call = call;
 }
 
-/* ---- engine thread -------------------------------------------------------------------------------- */
+/* ---- loop thread ------------------------------------------------------------------------------------ */
 
-static void on_event(void *user, const struct engine_event *event)
+static void set_owner(struct engine_request *to, const struct entry *e)
 {
-    struct choice *c = user;
-    struct call *call = c->call;
-    struct server *server = call->server;
-    int64_t now_ns = clock_now_ns();
-    bool post = false;
-    (void)pthread_mutex_lock(&server->lock);
-    if (call->overflow || !event_pack(&call->queue, c->index, now_ns, event)) {
-        call->overflow = true;
-        c->finish_lost = c->finish_lost || event->kind == ENGINE_EVENT_FINISH;
-    }
-    if (!call->ready) {
-        call->ready = true;
-        call->ready_next = server->ready;
-        post = server->ready == NULL;
-        server->ready = call;
-    }
-    (void)pthread_mutex_unlock(&server->lock);
-    /* Outside the lock: after FINISH the call may be gone by now, the server is not. */
-    if (post)
-        http_loop_post(server->loop, &server->drain);
+    const struct hop *hop = &e->hop;
+    to->tenant = hop->tenant.n > 0 ? hop->tenant.data : NULL;
+    to->tenant_bytes = hop->tenant.n;
+    to->weight = hop->weight;
+    to->scope = hop->org.n > 0 ? hop->org.data : NULL;
+    to->scope_bytes = hop->org.n;
+    to->salt = e->request.cache_salt;
+    to->salt_bytes = e->request.cache_salt_bytes;
+    to->priority = hop->has_priority ? hop->priority : (int32_t)e->request.priority;
+    to->deadline_ns = hop->deadline_ns;
 }
 
-/* ---- start ---------------------------------------------------------------------------------------- */
-
-static struct engine_request engine_request_of(struct choice *c, const struct request *request)
+static struct engine_request engine_request_of(struct call_prompt *p, const struct entry *e)
 {
-    return (struct engine_request){
-        .prompt = c->prompt.ids,
-        .n_prompt = (uint32_t)c->prompt.n,
+    const struct request *request = &e->request;
+    const struct call *call = p->call;
+    bool echoed = request->logprobs && request->echo;
+    struct engine_request to = {
+        .prompt = p->ids.ids,
+        .n_prompt = (uint32_t)p->ids.n,
         .max_tokens = request->has_max_tokens ? (uint32_t)request->max_tokens : 0,
         .no_generation = request->has_max_tokens && request->max_tokens == 0,
         .sampling = request->sampling,
         .stops = request->stops,
         .n_stops = request->n_stops,
         .ignore_eos = request->ignore_eos,
-        .logprobs = request->logprobs,
-        .prompt_logprobs = request->logprobs && request->echo,
-        .n_logprobs = request->n_logprobs,
-        .on_event = on_event,
-        .user = c,
+        .logprobs = request->logprobs || call->n_made > call->n,
+        .prompt_logprobs = echoed || request->prompt_logprobs,
+        .n_logprobs = PL_MAX(request->n_logprobs, request->n_prompt_logprobs),
+        .no_cache_read = echoed || request->prompt_logprobs, /* all positions are told */
+        .n = call->n_made,
+        .on_event = call_on_event,
+        .user = p,
     };
+    set_owner(&to, e);
+    return to;
 }
 
-static bool submit_all(struct call *call, const struct request *request, struct api_error *error)
+static void submit_error(struct server *server, enum pl_status status, const struct pl_error *err,
+                         bool chat, struct api_error *error)
 {
-    const char *param = call->envelope.chat ? "messages" : "prompt";
-    for (uint32_t i = 0; i < call->n_choices; i++) {
-        struct choice *c = &call->choices[i];
-        struct engine_request engine_request = engine_request_of(c, request);
+    const char *param = chat ? "messages" : "prompt";
+    server_status_error(status, err, status == PL_ELIMIT ? param : NULL, error);
+    if (status == PL_ELIMIT)
+        error->code = "context_length_exceeded";
+    if (status == PL_EBUSY) {
+        error->retry_after_s = engine_retry_after_s(server->engine);
+        server->metrics.queue_full++;
+    }
+}
+
+static bool submit_all(struct call *call, const struct entry *e, struct api_error *error)
+{
+    struct server *server = call->server;
+    struct metrics *m = &server->metrics;
+    for (uint32_t i = 0; i < call->n_prompts; i++) {
+        struct call_prompt *p = &call->prompts[i];
+        struct engine_request engine_request = engine_request_of(p, e);
         struct pl_error err = {0};
         uint64_t id = 0;
-        enum pl_status status = engine_submit(call->server->engine, &engine_request, &id, &err);
+        enum pl_status status = engine_submit(server->engine, &engine_request, &id, &err);
         if (status != PL_OK) {
-            server_status_error(status, &err, status == PL_ELIMIT ? param : NULL, error);
-            if (status == PL_ELIMIT)
-                error->code = "context_length_exceeded";
+            submit_error(server, status, &err, call->envelope.chat, error);
             return false;
         }
-        c->engine_id = id;
-        call->n_open++;
-        token_ids_free(&c->prompt); /* the engine has its copy */
-        if (request->has_max_tokens)
-            metrics_observe(&call->server->metrics.max_tokens, METRICS_COUNT,
-                            (double)request->max_tokens);
+        p->engine_id = id;
+        p->n_open = call->n_made;
+        call->n_open += call->n_made;
+        token_ids_free(&p->ids); /* the engine has its copy */
+        metrics_observe(&m->n, METRICS_NUMBER, call->n);
+        if (e->request.has_max_tokens)
+            metrics_observe(&m->max_tokens, METRICS_COUNT, (double)e->request.max_tokens);
     }
     return true;
 }
@@ -164,169 +139,67 @@ static void on_gone(void *user)
     struct call *call = user;
     call->x = NULL;
     call_cancel(call);
-    free_if_over(call);
+    call_free_if_over(call);
 }
 
-static void start_parsed(struct server *server, struct http_exchange *x, struct request *request)
+/* The entry's call takes its exchange and is no longer the entry's. */
+static void start(struct entry *e)
 {
+    struct call *call = e->call;
+    struct server *server = call->server;
+    struct tenants *tenants = &server->metrics.tenants;
     struct api_error error = {0};
-    struct call *call = NULL;
-    bool ok = server_check_model(server, request->model, &error) &&
-              prompts_check_bias(server, request, &error);
-    if (ok) {
-        call = new_call(server, x, request);
-        if (call == NULL)
-            api_error_set(&error, 500, NULL, "out of memory");
-        ok = call != NULL && prompts_make(call, request, &error) &&
-             submit_all(call, request, &error);
+    call->x = e->work.x;
+    call->arrived_ns = e->arrived_ns;
+    call->tenant_row = tenants_row(tenants, e->hop.tenant.data, e->hop.tenant.n);
+    e->call = NULL;
+    call_link(call);
+    tenants->rows[call->tenant_row].requests++;
+    if (submit_all(call, e, &error)) {
+        http_exchange_on_close(call->x, on_gone, call);
+        return;
     }
-    if (ok) {
-        http_exchange_on_close(x, on_gone, call);
-    } else if (call != NULL) {
-        call_fail(call, &error);
-        free_if_over(call);
-    } else {
-        server_reply_error(x, &error);
-    }
+    tenants->rows[call->tenant_row].refused++;
+    call_fail(call, &error);
+    call_free_if_over(call);
+}
+
+static void finish(struct work *w)
+{
+    struct entry *e = (struct entry *)w;
+    if (w->x != NULL && w->error.status == 0 && w->server->state == SERVER_DRAINING)
+        api_error_set(&w->error, 503, "shutting_down", "shutting down: no new requests");
+    if (w->x != NULL && w->error.status == 0)
+        start(e);
+    else if (w->x != NULL)
+        server_reply_error(w->x, &w->error);
+    if (w->error.status == 429)
+        w->server->metrics.queue_full++;
+    call_free(e->call);
+    if (e->parsed)
+        request_deinit(&e->request);
+    free(e);
 }
 
 void call_start(struct server *server, struct http_exchange *x, enum request_kind kind)
 {
-    struct http_slice body = http_exchange_body(x);
     struct api_error error = {0};
-    struct request request;
-    if (!request_parse(kind, body.data, body.n, &request, &error)) {
+    struct hop hop;
+    int64_t now_ns = clock_now_ns();
+    if (!hop_read(&server->trust, x, now_ns, &hop, &error)) {
+        server->metrics.hop_refused++;
         server_reply_error(x, &error);
         return;
     }
-    start_parsed(server, x, &request);
-    request_deinit(&request);
-}
-
-/* ---- loop thread: events -------------------------------------------------------------------------- */
-
-static void observe_token(struct choice *c, int64_t at_ns)
-{
-    struct metrics *m = &c->call->server->metrics;
-    if (c->first_ns == 0) {
-        c->first_ns = at_ns;
-        metrics_observe(&m->ttft_s, METRICS_TTFT, (double)(at_ns - c->call->arrived_ns) / 1e9);
-    } else {
-        metrics_observe(&m->itl_s, METRICS_ITL, (double)(at_ns - c->last_ns) / 1e9);
-    }
-    c->last_ns = at_ns;
-}
-
-static void observe_finish(struct choice *c, const struct engine_event *event, int64_t at_ns)
-{
-    struct metrics *m = &c->call->server->metrics;
-    m->queried_tokens += event->prompt_tokens;
-    m->cached_tokens += event->cached_tokens;
-    if (event->finish != ENGINE_FINISH_STOP && event->finish != ENGINE_FINISH_LENGTH)
+    struct entry *e = calloc(1, sizeof *e);
+    if (e == NULL) {
+        api_error_set(&error, 500, NULL, "out of memory");
+        server_reply_error(x, &error);
         return;
-    metrics_observe(&m->prompt, METRICS_COUNT, event->prompt_tokens);
-    metrics_observe(&m->output, METRICS_COUNT, event->output_tokens);
-    metrics_observe(&m->e2e_s, METRICS_E2E, (double)(at_ns - c->call->arrived_ns) / 1e9);
-    if (event->output_tokens > 1) {
-        metrics_observe(&m->tpot_s, METRICS_ITL,
-                        (double)(c->last_ns - c->first_ns) / 1e9 / (event->output_tokens - 1));
     }
-}
-
-static void finish_choice(struct choice *c)
-{
-    if (c->finished)
-        return;
-    c->finished = true;
-    c->call->n_open--;
-}
-
-static void handle_record(struct call *call, const struct event_record *record)
-{
-    struct choice *c = &call->choices[record->choice_i];
-    const struct engine_event *event = &record->event;
-    switch (event->kind) {
-    case ENGINE_EVENT_PROMPT:
-        if (call->x != NULL)
-            call_on_prompt(c, event);
-        break;
-    case ENGINE_EVENT_TOKEN:
-        observe_token(c, record->at_ns);
-        if (call->x != NULL)
-            call_on_token(c, event);
-        break;
-    case ENGINE_EVENT_FINISH:
-        observe_finish(c, event, record->at_ns);
-        finish_choice(c);
-        call_on_finish(c, event);
-        break;
-    }
-}
-
-static void give_up(struct call *call)
-{
-    struct api_error error = {0};
-    api_error_set(&error, 500, NULL, "events came faster than they could be handled");
-    call_fail(call, &error);
-    for (uint32_t i = 0; i < call->n_choices; i++) {
-        if (call->choices[i].finish_taken)
-            finish_choice(&call->choices[i]);
-    }
-}
-
-/* Takes what the engine thread has queued for a call that was on the ready list. All of it at once: what
- * comes later puts the call on the list again, so that a call whose last FINISH was taken is on no list. */
-static bool take_queue(struct call *call, struct call **ret_next)
-{
-    struct server *server = call->server;
-    (void)pthread_mutex_lock(&server->lock);
-    *ret_next = call->ready_next;
-    call->ready = false;
-    struct buf taken = call->queue;
-    call->queue = call->work;
-    call->work = taken;
-    bool overflow = call->overflow;
-    for (uint32_t i = 0; overflow && i < call->n_choices; i++)
-        call->choices[i].finish_taken = call->choices[i].finish_lost;
-    (void)pthread_mutex_unlock(&server->lock);
-    return overflow;
-}
-
-static void handle_call(struct call *call, bool overflow)
-{
-    struct event_record record;
-    size_t at = 0;
-    while (event_unpack(&call->work, &at, &record))
-        handle_record(call, &record);
-    buf_clear(&call->work);
-    if (overflow)
-        give_up(call);
-    if (call->n_open == 0)
-        call_finish_output(call);
-    free_if_over(call);
-}
-
-void call_drain(void *user)
-{
-    struct server *server = user;
-    (void)pthread_mutex_lock(&server->lock);
-    struct call *call = server->ready;
-    server->ready = NULL;
-    (void)pthread_mutex_unlock(&server->lock);
-    while (call != NULL) {
-        struct call *next = NULL;
-        bool overflow = take_queue(call, &next);
-        handle_call(call, overflow);
-        call = next;
-    }
-    if (server->scratch.capacity > SCRATCH_KEPT_MAX)
-        buf_deinit(&server->scratch);
-}
-
-void call_free_all(struct server *server)
-{
-    for (struct call *call = server->calls, *next; call != NULL; call = next) {
-        next = call->next;
-        free_call(call);
-    }
+    e->work = (struct work){.server = server, .compute = prepare, .finish = finish};
+    e->kind = kind;
+    e->arrived_ns = now_ns;
+    e->hop = hop;
+    work_begin(&e->work, x);
 }

@@ -1,7 +1,8 @@
 /*
  * server/call.h - one generation request from its JSON to its last byte.
  *
- *   call_start: parse -> prompts -> engine_submit, one per choice
+ *   call_start: hop -> work: parse -> prompts (beside the loop where the body is large) -> engine_submit, one
+ *               for each prompt
  *   engine thread: event -> packed into the call's queue -> call on server->ready -> loop is posted
  *   loop thread:   call_drain: records -> chunks (stream) or buffers (whole) -> reply
  *

@@ -19,7 +19,7 @@
 
 struct event_record {
     uint32_t bytes;            /* of the whole record */
-    uint32_t choice_i;         /* whose event */
+    uint32_t choice_i;         /* whose event, of all choices of a call */
     int64_t at_ns;             /* clock_now_ns when it came */
     struct engine_event event; /* its pointers are rebuilt by event_unpack */
     uint32_t message_bytes;

@@ -72,7 +72,7 @@ static void separate(struct buf *list)
         buf_char(list, ',');
 }
 
-static void add_chat(struct logprobs *lp, const struct engine_event *event, bool with_top)
+static void add_chat(struct logprobs *lp, const struct engine_event *event, uint32_t n_top)
 {
     separate(&lp->tokens);
     struct json_writer w;
@@ -81,7 +81,7 @@ static void add_chat(struct logprobs *lp, const struct engine_event *event, bool
     write_chat_token(&w, name_of(lp, event->id), event->logprob);
     json_key(&w, "top_logprobs");
     json_array(&w);
-    for (uint32_t i = 0; with_top && i < event->n_top; i++) {
+    for (uint32_t i = 0; i < n_top; i++) {
         json_object(&w);
         write_chat_token(&w, name_of(lp, event->top[i].id), event->top[i].logprob);
         json_object_end(&w);
@@ -132,20 +132,20 @@ static void write_entry(struct buf *out, bool first, struct gguf_str piece, floa
 }
 
 /* {text: logprob} of the alternatives, and of the token itself if it is none of them. */
-static void write_tops(struct logprobs *lp, const struct engine_event *event)
+static void write_tops(struct logprobs *lp, const struct engine_event *event, uint32_t n_top)
 {
     struct buf *out = &lp->tops;
     struct gguf_str own = name_of(lp, event->id);
     bool first = true;
     buf_char(out, '{');
-    for (uint32_t i = 0; i < event->n_top; i++) {
+    for (uint32_t i = 0; i < n_top; i++) {
         struct gguf_str piece = name_of(lp, event->top[i].id);
         if (named_before(lp, event, i, piece))
             continue;
         write_entry(out, first, piece, event->top[i].logprob);
         first = false;
     }
-    if (!named_before(lp, event, event->n_top, own))
+    if (!named_before(lp, event, n_top, own))
         write_entry(out, first, own, event->logprob);
     buf_char(out, '}');
 }
@@ -169,7 +169,8 @@ static void advance_offset(struct logprobs *lp, int32_t id)
     }
 }
 
-static void add_completion(struct logprobs *lp, const struct engine_event *event, bool with_top)
+static void add_completion(struct logprobs *lp, const struct engine_event *event, uint32_t n_top,
+                           bool with_top)
 {
     separate(&lp->tokens);
     write_name(&lp->tokens, name_of(lp, event->id));
@@ -181,18 +182,38 @@ static void add_completion(struct logprobs *lp, const struct engine_event *event
     if (isnan(event->logprob) || !with_top)
         buf_str(&lp->tops, "null");
     else
-        write_tops(lp, event);
+        write_tops(lp, event, n_top);
     separate(&lp->offsets);
     buf_printf(&lp->offsets, "%llu", (unsigned long long)lp->offset);
     advance_offset(lp, event->id);
 }
 
-void logprobs_add(struct logprobs *lp, const struct engine_event *event, bool with_top)
+void logprobs_add(struct logprobs *lp, const struct engine_event *event, uint32_t n_top)
 {
+    uint32_t n = PL_MIN(n_top, event->n_top);
     if (lp->chat)
-        add_chat(lp, event, with_top);
+        add_chat(lp, event, n);
     else
-        add_completion(lp, event, with_top);
+        add_completion(lp, event, n, n_top > 0);
+}
+
+static void copy_list(struct buf *to, const struct buf *from)
+{
+    buf_append(to, from->data, from->len);
+    to->failed = to->failed || from->failed;
+}
+
+void logprobs_continue(struct logprobs *lp, const struct logprobs *prompt)
+{
+    copy_list(&lp->tokens, &prompt->tokens);
+    copy_list(&lp->values, &prompt->values);
+    copy_list(&lp->tops, &prompt->tops);
+    copy_list(&lp->offsets, &prompt->offsets);
+    lp->stream = prompt->stream;
+    lp->offset = prompt->offset;
+    /* control tokens are no part of what follows, and no leading space is dropped */
+    lp->special = false;
+    lp->stream.strip_space = false;
 }
 
 static void take_list(struct json_writer *w, const char *key, struct buf *list)
@@ -225,4 +246,50 @@ void logprobs_take(struct logprobs *lp, struct json_writer *w)
         take_list(w, "text_offset", &lp->offsets);
     }
     json_object_end(w);
+}
+
+/* ---- vLLM's prompt_logprobs ---------------------------------------------------------------------------- */
+
+static void write_ranked(struct json_writer *w, const struct token_vocab *vocab, int32_t id,
+                         float logprob, uint32_t rank)
+{
+    char key[16];
+    struct gguf_str piece = token_piece(vocab, id, true);
+    (void)snprintf(key, sizeof key, "%d", id);
+    json_key(w, key);
+    json_object(w);
+    json_key(w, "logprob");
+    write_logprob(w, logprob);
+    json_key(w, "rank");
+    if (rank > 0)
+        json_u64(w, rank);
+    else
+        json_null(w);
+    json_key(w, "decoded_token");
+    json_string(w, piece.len > 0 ? piece.data : "", piece.len);
+    json_object_end(w);
+}
+
+void prompt_logprobs_add(struct buf *list, const struct token_vocab *vocab,
+                         const struct engine_event *event, uint32_t n_top)
+{
+    struct json_writer w;
+    separate(list);
+    if (isnan(event->logprob)) {
+        buf_str(list, "null");
+        return;
+    }
+    uint32_t own_rank = 0;
+    for (uint32_t i = 0; i < event->n_top; i++) {
+        if (event->top[i].id == event->id)
+            own_rank = i + 1;
+    }
+    json_begin(&w, list);
+    json_object(&w);
+    write_ranked(&w, vocab, event->id, event->logprob, own_rank);
+    for (uint32_t i = 0; i < PL_MIN(n_top, event->n_top); i++) {
+        if (event->top[i].id != event->id)
+            write_ranked(&w, vocab, event->top[i].id, event->top[i].logprob, i + 1);
+    }
+    json_object_end(&w);
 }

@@ -65,13 +65,13 @@ static bool make_chat(struct call *call, const struct request *request, struct a
     bool ok = text_may_fit(server, n, "messages", error);
     if (ok) {
         struct pl_error err = {0};
-        enum pl_status status = chat_encode(server->chat, text, n, &call->choices[0].prompt, &err);
+        enum pl_status status = chat_encode(server->chat, text, n, &call->prompts[0].ids, &err);
         if (status != PL_OK)
             server_status_error(status, &err, "messages", error);
         ok = status == PL_OK;
     }
     free(text);
-    return ok && length_fits(call, call->choices[0].prompt.n, true, "messages", error);
+    return ok && length_fits(call, call->prompts[0].ids.n, true, "messages", error);
 }
 
 /* Whether the text of ids drops the space that the vocabulary put before it: then it is one byte
@@ -86,37 +86,37 @@ static bool drops_space(const struct token_vocab *vocab, const struct token_ids 
 }
 
 /* The prompt as the answer repeats it: the text as sent, or what the ids stand for. */
-static bool make_echo(struct choice *c, const struct request_prompt *prompt,
+static bool make_echo(struct call_prompt *p, const struct request_prompt *prompt,
                       struct api_error *error)
 {
     struct pl_error err = {0};
     enum pl_status status = PL_OK;
     if (prompt->text != NULL) {
-        c->echo_text = strndup(prompt->text, prompt->text_bytes);
-        c->echo_bytes = prompt->text_bytes;
-        if (c->echo_text == NULL)
+        p->echo_text = strndup(prompt->text, prompt->text_bytes);
+        p->echo_bytes = prompt->text_bytes;
+        if (p->echo_text == NULL)
             status = pl_error_set(&err, PL_ENOMEM, "out of memory");
     } else {
-        status = token_decode(c->call->server->vocab, c->prompt.ids, c->prompt.n, true,
-                              &c->echo_text, &c->echo_bytes, &err);
+        status = token_decode(p->call->server->vocab, p->ids.ids, p->ids.n, true, &p->echo_text,
+                              &p->echo_bytes, &err);
     }
     if (status != PL_OK) {
         server_status_error(status, &err, "prompt", error);
         return false;
     }
-    c->logprobs.special = prompt->text == NULL;
-    c->logprobs.stream.strip_space =
-        drops_space(c->call->server->vocab, &c->prompt, c->logprobs.special, c->echo_bytes);
+    p->echoed.special = prompt->text == NULL;
+    p->echoed.stream.strip_space =
+        drops_space(p->call->server->vocab, &p->ids, p->echoed.special, p->echo_bytes);
     return true;
 }
 
-static bool make_one(struct call *call, const struct request *request, uint32_t i,
+static bool make_one(struct call *call, struct request *request, uint32_t i,
                      struct api_error *error)
 {
     static const struct token_encode_options OPTIONS = {.add_special = true, .parse_special = true};
     const struct server *server = call->server;
     struct request_prompt *prompt = &request->prompts[i];
-    struct choice *c = &call->choices[i];
+    struct call_prompt *p = &call->prompts[i];
     char param[32] = "prompt";
     if (request->n_prompts > 1)
         (void)snprintf(param, sizeof param, "prompt[%u]", i);
@@ -124,22 +124,22 @@ static bool make_one(struct call *call, const struct request *request, uint32_t 
         if (!text_may_fit(server, prompt->text_bytes, param, error))
             return false;
         struct pl_error err = {0};
-        enum pl_status status = token_encode(server->vocab, prompt->text, prompt->text_bytes,
-                                             &OPTIONS, &c->prompt, &err);
+        enum pl_status status =
+            token_encode(server->vocab, prompt->text, prompt->text_bytes, &OPTIONS, &p->ids, &err);
         if (status != PL_OK) {
             server_status_error(status, &err, param, error);
             return false;
         }
     } else {
-        c->prompt = (struct token_ids){.ids = prompt->ids, .n = prompt->n_ids};
-        prompt->ids = NULL; /* now the choice's */
+        p->ids = (struct token_ids){.ids = prompt->ids, .n = prompt->n_ids};
+        prompt->ids = NULL; /* now the call's */
     }
-    return ids_exist(server, &c->prompt, param, error) &&
-           length_fits(call, c->prompt.n, request->max_tokens > 0, param, error) &&
-           (!request->echo || make_echo(c, prompt, error));
+    return ids_exist(server, &p->ids, param, error) &&
+           length_fits(call, p->ids.n, request->max_tokens > 0, param, error) &&
+           (!request->echo || make_echo(p, prompt, error));
 }
 
-bool prompts_make(struct call *call, const struct request *request, struct api_error *error)
+bool prompts_make(struct call *call, struct request *request, struct api_error *error)
 {
     if (request->kind == REQUEST_CHAT)
         return make_chat(call, request, error);

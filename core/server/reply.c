@@ -7,9 +7,6 @@
 #include "base/rng.h"
 #include "base/banned.h"
 
-#define TEXT2(x) #x
-#define TEXT(x)  TEXT2(x)
-
 void server_request_id(const struct http_exchange *x, char ret[SERVER_REQUEST_ID_MAX + 1])
 {
     struct http_slice given;
@@ -26,22 +23,32 @@ void server_request_id(const struct http_exchange *x, char ret[SERVER_REQUEST_ID
                    (unsigned long long)rng_entropy(), (unsigned long long)rng_entropy());
 }
 
-void server_reply(struct http_exchange *x, int status, const char *content_type, const char *body,
-                  size_t n)
+static void reply(struct http_exchange *x, int status, uint32_t retry_after_s,
+                  const char *content_type, const char *body, size_t n)
 {
-    char id[SERVER_REQUEST_ID_MAX + 1];
+    char id[SERVER_REQUEST_ID_MAX + 1], s[16], ms[20];
     server_request_id(x, id);
-    struct http_header headers[] = {{"x-request-id", id},
-                                    {"Retry-After", TEXT(SERVER_RETRY_AFTER_S)}};
+    retry_after_s = retry_after_s > 0 ? retry_after_s : SERVER_RETRY_AFTER_S;
+    (void)snprintf(s, sizeof s, "%u", retry_after_s);
+    (void)snprintf(ms, sizeof ms, "%llu", (unsigned long long)retry_after_s * 1000);
+    /* OpenAI's SDKs read retry-after-ms first */
+    struct http_header headers[] = {
+        {"x-request-id", id}, {"Retry-After", s}, {"retry-after-ms", ms}};
     bool retry = status == 429 || status == 503;
     http_respond(x, &(struct http_reply){
                         .status = status,
                         .content_type = content_type,
                         .headers = headers,
-                        .n_headers = retry ? 2 : 1,
+                        .n_headers = retry ? PL_ARRAY_LEN(headers) : 1,
                         .body = body,
                         .body_bytes = n,
                     });
+}
+
+void server_reply(struct http_exchange *x, int status, const char *content_type, const char *body,
+                  size_t n)
+{
+    reply(x, status, 0, content_type, body, n);
 }
 
 void server_reply_error(struct http_exchange *x, const struct api_error *error)
@@ -49,8 +56,8 @@ void server_reply_error(struct http_exchange *x, const struct api_error *error)
     struct buf out;
     buf_init(&out, 0);
     api_error_write(error, &out);
-    server_reply(x, error->status, "application/json", out.failed ? "{}" : out.data,
-                 out.failed ? 2 : out.len);
+    reply(x, error->status, error->retry_after_s, "application/json", out.failed ? "{}" : out.data,
+          out.failed ? 2 : out.len);
     buf_deinit(&out);
 }
 

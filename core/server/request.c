@@ -1,6 +1,7 @@
 /* See request.h. What both endpoints share: sampling, limits, stops, bias, stream; then the prompts. */
 #include "request.h"
 
+#include "request_choices.h"
 #include "request_prompts.h"
 #include "server_limits.h"
 
@@ -159,32 +160,9 @@ static void parse_stream(const struct fields *f, struct request *r)
     fields_bool(&inner, "include_usage", &r->include_usage);
 }
 
-static void parse_logprobs(const struct fields *f, struct request *r)
-{
-    int64_t n = -1;
-    if (r->kind == REQUEST_COMPLETION) {
-        fields_i64(f, "logprobs", 0, ENGINE_LOGPROBS_MAX, &n);
-        r->logprobs = n >= 0;
-    } else {
-        fields_bool(f, "logprobs", &r->logprobs);
-        fields_i64(f, "top_logprobs", 0, ENGINE_LOGPROBS_MAX, &n);
-        if (n >= 0 && !r->logprobs)
-            fields_fail(f, "top_logprobs", "needs logprobs: true");
-    }
-    r->n_logprobs = (uint32_t)PL_MAX(n, 0);
-}
-
 /* What exists in the API but not here is refused, so that nobody mistakes silence for support. */
 static void refuse_unsupported(const struct fields *f, const struct request *r)
 {
-    int64_t one = 1;
-    fields_i64(f, "n", 1, INT32_MAX, &one);
-    if (one > 1)
-        fields_fail(f, "n", "only 1 is supported, got %lld", (long long)one);
-    one = 1;
-    fields_i64(f, "best_of", 1, INT32_MAX, &one);
-    if (one > 1)
-        fields_fail(f, "best_of", "only 1 is supported, got %lld", (long long)one);
     const char *text = "";
     size_t n = 0;
     fields_string(f, "suffix", &text, &n);
@@ -212,7 +190,7 @@ static void parse_fields(const struct fields *f, struct request *r)
     parse_stop(f, r);
     parse_bias(f, r);
     parse_stream(f, r);
-    parse_logprobs(f, r);
+    request_parse_choices(f, r);
     refuse_unsupported(f, r);
     if (r->kind == REQUEST_CHAT) {
         request_parse_chat(f, r);
@@ -220,6 +198,7 @@ static void parse_fields(const struct fields *f, struct request *r)
         fields_bool(f, "echo", &r->echo);
         request_parse_prompts(f, r);
     }
+    request_check_choices(f, r);
 }
 
 bool request_parse(enum request_kind kind, const char *text, size_t n, struct request *ret,

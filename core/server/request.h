@@ -4,8 +4,8 @@
  *   body bytes -> json_check -> json-c tree -> request_parse -> struct request
  *
  * Unknown fields are ignored, as SDKs add some; known ones must have the right type and range, and what
- * this server cannot do (n > 1, suffix, response_format, forced tool calls) is refused by name rather
- * than dropped. Nothing here knows the model; ids and lengths are checked when the prompt is made.
+ * this server cannot do (suffix, response_format, forced tool calls) is refused by name rather than
+ * dropped. Nothing here knows the model; ids and lengths are checked when the prompt is made.
  *
  * Ownership: a request owns the JSON tree that its strings point into; request_deinit frees all.
  * Threads: one owner.  Errors: api_error.  Limits: server_limits.h, ENGINE_*_MAX.
@@ -44,6 +44,12 @@ struct request {
     bool stream, include_usage, ignore_eos;
     bool logprobs;
     uint32_t n_logprobs; /* alternatives */
+    bool prompt_logprobs;
+    uint32_t n_prompt_logprobs; /* alternatives */
+    uint32_t n, best_of;        /* texts per prompt: told, made; 1 <= n <= best_of */
+    int64_t priority;           /* as the body says; whether it is believed is the hop's matter */
+    const char *cache_salt;     /* NULL: none */
+    size_t cache_salt_bytes;
     /* completions */
     bool echo;
     struct request_prompt *prompts; /* owned */

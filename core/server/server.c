@@ -1,8 +1,9 @@
-/* See server.h: the server's life, its route table and the small answers. */
+/* See server.h: the server's life and its route table. */
 #include "server.h"
 
 #include "call.h"
 #include "chat.h"
+#include "work.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,126 +14,6 @@
 #include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/banned.h"
-
-/* ---- small answers ------------------------------------------------------------------------------ */
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* %xx decoded into ret (bytes with NUL); false if it is malformed, holds NUL or does not fit. */
-static bool percent_decode(struct http_slice s, char *ret, size_t bytes)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        int c = (unsigned char)s.data[i];
-        if (c == '%') {
-            int high = i + 2 < s.n ? hex_digit(s.data[i + 1]) : -1;
-            int low = i + 2 < s.n ? hex_digit(s.data[i + 2]) : -1;
-            if (high < 0 || low < 0)
-                return false;
-            c = high * 16 + low;
-            i += 2;
-        }
-        if (c == 0 || n + 1 >= bytes)
-            return false;
-        ret[n++] = (char)c;
-    }
-    ret[n] = '\0';
-    return true;
-}
-
-static void write_model(const struct server *server, const char *name, struct json_writer *w)
-{
-    json_object(w);
-    json_key(w, "id");
-    json_cstring(w, name);
-    json_key(w, "object");
-    json_cstring(w, "model");
-    json_key(w, "created");
-    json_i64(w, server->started_unix_s);
-    json_key(w, "owned_by");
-    json_cstring(w, "polder");
-    json_key(w, "max_model_len");
-    json_u64(w, server->info->ctx_tokens);
-    json_object_end(w);
-}
-
-static void on_models(struct server *server, struct http_exchange *x)
-{
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, SERVER_WHOLE_BYTES_MAX);
-    json_begin(&w, &out);
-    json_object(&w);
-    json_key(&w, "object");
-    json_cstring(&w, "list");
-    json_key(&w, "data");
-    json_array(&w);
-    for (size_t i = 0; i < server->n_names; i++)
-        write_model(server, server->names[i], &w);
-    json_array_end(&w);
-    json_object_end(&w);
-    server_reply_json(x, &out);
-    buf_deinit(&out);
-}
-
-#define MODEL_PREFIX "/v1/models/"
-
-static void on_model(struct server *server, struct http_exchange *x)
-{
-    char name[SERVER_NAME_MAX + 1];
-    struct api_error error = {0};
-    struct http_slice id = http_exchange_path(x);
-    id.data += sizeof MODEL_PREFIX - 1;
-    id.n -= sizeof MODEL_PREFIX - 1;
-    if (!percent_decode(id, name, sizeof name))
-        api_error_param(&error, "model", "model: not a valid name in the path");
-    if (error.status != 0 || !server_check_model(server, name, &error)) {
-        server_reply_error(x, &error);
-        return;
-    }
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, SERVER_WHOLE_BYTES_MAX);
-    json_begin(&w, &out);
-    write_model(server, name, &w);
-    server_reply_json(x, &out);
-    buf_deinit(&out);
-}
-
-static void on_health(struct server *server, struct http_exchange *x)
-{
-    static const char OK[] = "{\"status\":\"ok\"}";
-    (void)server;
-    server_reply(x, 200, "application/json", OK, sizeof OK - 1);
-}
-
-static void on_metrics(struct server *server, struct http_exchange *x)
-{
-    struct engine_stats stats = {0};
-    struct metrics_context context = {
-        .model_name = server->names[0],
-        .stats = &stats,
-        .started_unix_s = server->started_unix_s,
-    };
-    if (server->engine != NULL) {
-        engine_stats(server->engine, &stats);
-        context.block_tokens = server->info->block_tokens;
-        context.n_blocks = server->info->n_blocks;
-    }
-    struct buf out;
-    buf_init(&out, SERVER_WHOLE_BYTES_MAX);
-    metrics_write(&server->metrics, &context, &out);
-    server_reply(x, out.failed ? 500 : 200, "text/plain; version=0.0.4; charset=utf-8",
-                 out.failed ? "" : out.data, out.failed ? 0 : out.len);
-    buf_deinit(&out);
-}
 
 static void on_chat(struct server *server, struct http_exchange *x)
 {
@@ -165,11 +46,13 @@ static const struct route {
 } ROUTES[] = {
     {"/v1/chat/completions", ROUTE_POST, ROUTE_ACCEPTS, on_chat},
     {"/v1/completions", ROUTE_POST, ROUTE_ACCEPTS, on_completion},
-    {"/v1/models", ROUTE_GET, ROUTE_ACCEPTS, on_models},
-    {MODEL_PREFIX, ROUTE_GET, ROUTE_ACCEPTS, on_model},
-    {"/health", ROUTE_GET, ROUTE_ACCEPTS, on_health},
-    {"/v1/health", ROUTE_GET, ROUTE_ACCEPTS, on_health},
-    {"/metrics", ROUTE_GET, ROUTE_ALWAYS, on_metrics},
+    {"/v1/models", ROUTE_GET, ROUTE_ACCEPTS, answer_models},
+    {MODEL_PREFIX, ROUTE_GET, ROUTE_ACCEPTS, answer_model},
+    {"/health", ROUTE_GET, ROUTE_ACCEPTS, answer_health},
+    {"/v1/health", ROUTE_GET, ROUTE_ACCEPTS, answer_health},
+    {"/load", ROUTE_GET, ROUTE_ALWAYS, answer_load},
+    {"/metrics", ROUTE_GET, ROUTE_ALWAYS, answer_metrics},
+    {"/reset_prefix_cache", ROUTE_POST, ROUTE_MODEL, answer_reset_prefix_cache},
     {"/tokenize", ROUTE_POST, ROUTE_MODEL, utility_tokenize},
     {"/detokenize", ROUTE_POST, ROUTE_MODEL, utility_detokenize},
     {"/apply-template", ROUTE_POST, ROUTE_MODEL, utility_apply_template},
@@ -261,6 +144,13 @@ void server_on_request(void *user, struct http_exchange *x)
 
 /* ---- life ------------------------------------------------------------------------------------------ */
 
+/* NULL stays NULL. */
+static bool copy_text(const char *from, char **ret)
+{
+    *ret = from != NULL ? strdup(from) : NULL;
+    return from == NULL || *ret != NULL;
+}
+
 enum pl_status server_open(struct http_loop *loop, const struct server_options *options,
                            struct server **ret, struct pl_error *err)
 {
@@ -280,16 +170,25 @@ enum pl_status server_open(struct http_loop *loop, const struct server_options *
         server->names[server->n_names] = strndup(options->names[server->n_names], SERVER_NAME_MAX);
         ok = server->names[server->n_names] != NULL;
     }
-    if (ok && options->chat_template != NULL) {
-        server->chat_template = strdup(options->chat_template);
-        ok = server->chat_template != NULL;
-    }
+    ok = ok && copy_text(options->chat_template, &server->chat_template) &&
+         copy_text(options->hop_key, &server->hop_key);
     if (!ok) {
         server_close(server);
         return pl_error_set(err, PL_ENOMEM, "server: out of memory");
     }
+    server->trust = (struct hop_trust){.key = server->hop_key, .unix_socket = options->trust_unix};
+    server->prefix_cache = !options->no_prefix_cache;
+    server->single_thread = options->single_thread;
+    if (options->cache_dtype != NULL)
+        (void)snprintf(server->cache_dtype, sizeof server->cache_dtype, "%s", options->cache_dtype);
     *ret = server;
     return PL_OK;
+}
+
+void server_stop(struct server *server)
+{
+    if (server != NULL)
+        desk_stop(server);
 }
 
 void server_close(struct server *server)
@@ -297,11 +196,16 @@ void server_close(struct server *server)
     if (server == NULL)
         return;
     http_loop_unpost(server->loop, &server->drain);
+    desk_stop(server);
+    desk_close(server);
     call_free_all(server);
     chat_close(server->chat);
     for (size_t i = 0; i < PL_ARRAY_LEN(server->names); i++)
         free(server->names[i]);
     free(server->chat_template);
+    if (server->hop_key != NULL)
+        explicit_bzero(server->hop_key, strlen(server->hop_key));
+    free(server->hop_key);
     buf_deinit(&server->scratch);
     (void)pthread_mutex_destroy(&server->lock);
     free(server);
@@ -358,8 +262,10 @@ enum pl_status server_ready(struct server *server, struct engine *engine, struct
     }
     (void)snprintf(server->fingerprint, sizeof server->fingerprint, "polder-%s-%s", PL_VERSION,
                    info->backend);
-    server->state = SERVER_READY;
-    return PL_OK;
+    status = server->single_thread ? PL_OK : desk_open(server, err);
+    if (status == PL_OK)
+        server->state = SERVER_READY;
+    return status;
 }
 
 void server_drain(struct server *server)
@@ -369,7 +275,7 @@ void server_drain(struct server *server)
 
 uint32_t server_n_calls(const struct server *server)
 {
-    return server->n_calls;
+    return server->n_calls + server->n_preparing;
 }
 
 const char *server_template_remark(const struct server *server)

@@ -8,7 +8,8 @@
  * a client that goes away cancels its call, a reader that is too slow is dropped.
  *
  * Ownership: the loop, the HTTP server and the engine are the caller's. Close in this order: HTTP server
- * (its on_close callbacks cancel calls), engine (delivers the last events), then server_close.
+ * (its on_close callbacks cancel calls), server_stop (large bodies are read by a thread that uses the
+ * engine's vocabulary), engine (delivers the last events), then server_close.
  * Threads: everything on the loop thread, except server_set_progress and the engine's callbacks.
  * Errors: as returned; those of requests are answered in OpenAI's shape.
  * Limits: server_limits.h.  Source: OpenAI API reference; llama-server's /tokenize family.
@@ -25,11 +26,18 @@ struct server_options {
     const char *const *names; /* n_names served names, 1 or more; the first is what answers say */
     size_t n_names;
     const char *chat_template; /* text; NULL: the model's own */
+    const char *hop_key;       /* the gateway's, as hop.h says; NULL: none is believed */
+    bool trust_unix;           /* whoever reaches a Unix socket of ours is an authenticated hop */
+    const char *cache_dtype;   /* "f16": told in the metrics; NULL: not told */
+    bool no_prefix_cache;      /* told in the metrics */
+    bool single_thread;        /* no thread of our own: for a simulator on a virtual clock */
 };
 
 PL_NODISCARD enum pl_status server_open(struct http_loop *loop,
                                         const struct server_options *options, struct server **ret,
                                         struct pl_error *err);
+/* Ends the thread that reads large bodies; before the engine is closed. Accepts NULL. */
+void server_stop(struct server *server);
 /* Accepts NULL. */
 void server_close(struct server *server);
 

@@ -63,10 +63,24 @@ static void write_usage(const struct shapes_usage *usage, struct json_writer *w)
     json_object_end(w);
 }
 
+static void write_prompt_logprobs(const struct buf *list, struct json_writer *w)
+{
+    if (list == NULL)
+        return;
+    json_key(w, "prompt_logprobs");
+    json_array(w);
+    if (list->len > 0)
+        json_raw(w, list->data, list->len);
+    json_array_end(w);
+    if (list->failed)
+        w->out->failed = true;
+}
+
 void shapes_end(const struct shapes_envelope *e, const struct shapes_usage *usage,
-                struct json_writer *w)
+                const struct buf *prompt_logprobs, struct json_writer *w)
 {
     json_array_end(w);
+    write_prompt_logprobs(prompt_logprobs, w);
     if (usage != NULL) {
         json_key(w, "usage");
         write_usage(usage, w);
@@ -126,5 +140,6 @@ void shapes_choice(const struct shapes_envelope *e, const struct shapes_choice *
         json_null(w);
     json_key(w, "finish_reason");
     json_cstring(w, c->finish_reason);
+    write_prompt_logprobs(c->prompt_logprobs, w);
     json_object_end(w);
 }

@@ -4,7 +4,8 @@
  *   envelope: id, object, created, model, system_fingerprint, choices: [...], usage
  *   whole chat        choices[i]: index, message {role, content, refusal}, logprobs, finish_reason
  *   chat chunk        choices[i]: index, delta {role?, content?}, logprobs, finish_reason
- *   completion, both  choices[i]: index, text, logprobs, finish_reason
+ *   completion, both  choices[i]: index, text, logprobs, finish_reason, prompt_logprobs (where asked)
+ *   whole chat, at the end        prompt_logprobs (where asked)
  *
  * Threads: pure, into the caller's writer.  Source: OpenAI API reference.
  */
@@ -31,10 +32,11 @@ struct shapes_envelope {
 /* A fresh id: unguessable is not needed, unique is. */
 void shapes_make_id(struct shapes_envelope *e);
 
-/* Up to the opened choices array, and from its end on (usage NULL: as the envelope says). */
+/* Up to the opened choices array, and from its end on. usage NULL: as the envelope says; prompt_logprobs: the
+ * entries of a list, or NULL. */
 void shapes_begin(const struct shapes_envelope *e, struct json_writer *w);
 void shapes_end(const struct shapes_envelope *e, const struct shapes_usage *usage,
-                struct json_writer *w);
+                const struct buf *prompt_logprobs, struct json_writer *w);
 
 /* One element of choices. */
 struct shapes_choice {
@@ -42,8 +44,9 @@ struct shapes_choice {
     bool role;        /* chat stream: the first chunk */
     const char *text; /* NULL: an empty delta / empty text */
     size_t text_bytes;
-    struct logprobs *logprobs; /* NULL: null; else what has gathered is taken */
-    const char *finish_reason; /* NULL: null */
+    struct logprobs *logprobs;         /* NULL: null; else what has gathered is taken */
+    const char *finish_reason;         /* NULL: null */
+    const struct buf *prompt_logprobs; /* entries of a list; NULL: no such field */
 };
 void shapes_choice(const struct shapes_envelope *e, const struct shapes_choice *c,
                    struct json_writer *w);

@@ -7,6 +7,7 @@
 #define SERVER_STATE_H
 
 #include "api_error.h"
+#include "hop.h"
 #include "metrics.h"
 #include "server.h"
 #include "server_limits.h"
@@ -18,6 +19,7 @@
 
 struct call;
 struct chat;
+struct desk;
 
 enum server_state {
     SERVER_LOADING,
@@ -29,7 +31,11 @@ struct server {
     struct http_loop *loop;
     char *names[SERVER_NAMES_MAX]; /* owned */
     size_t n_names;
-    char *chat_template; /* owned, or NULL */
+    char *chat_template;    /* owned, or NULL */
+    char *hop_key;          /* owned: trust's, or NULL */
+    struct hop_trust trust; /* what makes a hop believed */
+    char cache_dtype[16];   /* for the metrics; empty: not told */
+    bool prefix_cache, single_thread;
     enum server_state state;
     atomic_int progress_permille; /* any thread */
     int64_t started_unix_s;
@@ -42,7 +48,9 @@ struct server {
     size_t piece_bytes_max; /* longest token: bounds what a prompt of n bytes may need */
 
     struct metrics metrics;
-    struct call *calls; /* all, linked */
+    struct desk *desk;    /* owned; NULL: all bodies are read on the loop */
+    uint32_t n_preparing; /* works that are beside the loop */
+    struct call *calls;   /* all, linked */
     uint32_t n_calls;
     struct buf scratch; /* one chunk or body at a time */
 
@@ -68,6 +76,16 @@ PL_NODISCARD bool server_check_model(const struct server *server, const char *mo
 /* A status of the engine, tokenizer or the like as an API error about `param`. */
 void server_status_error(enum pl_status status, const struct pl_error *err, const char *param,
                          struct api_error *error);
+
+/* answers.c: what needs no engine thread. */
+void answer_models(struct server *server, struct http_exchange *x);
+void answer_model(struct server *server, struct http_exchange *x); /* /v1/models/... */
+void answer_health(struct server *server, struct http_exchange *x);
+void answer_load(struct server *server, struct http_exchange *x);
+void answer_metrics(struct server *server, struct http_exchange *x);
+void answer_reset_prefix_cache(struct server *server, struct http_exchange *x);
+
+#define MODEL_PREFIX "/v1/models/"
 
 /* utility.c: /tokenize, /detokenize, /apply-template. */
 void utility_tokenize(struct server *server, struct http_exchange *x);

@@ -1,6 +1,6 @@
 /* /tokenize, /detokenize and /apply-template in llama-server's shapes; see state.h. */
 #include "chat.h"
-#include "state.h"
+#include "work.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,37 @@
 #include "base/json_writer.h"
 #include "base/utf8.h"
 #include "base/banned.h"
+
+/* One call of a utility: its answer is made by compute, on whichever thread. */
+struct utility {
+    struct work work; /* first: a work is its utility */
+    struct buf out;
+};
+
+static void finish(struct work *w)
+{
+    struct utility *u = (struct utility *)w;
+    if (w->x != NULL && w->error.status != 0)
+        server_reply_error(w->x, &w->error);
+    else if (w->x != NULL)
+        server_reply_json(w->x, &u->out);
+    buf_deinit(&u->out);
+    free(u);
+}
+
+static void begin(struct server *server, struct http_exchange *x, void (*compute)(struct work *w))
+{
+    struct utility *u = calloc(1, sizeof *u);
+    if (u == NULL) {
+        struct api_error error = {0};
+        api_error_set(&error, 500, NULL, "out of memory");
+        server_reply_error(x, &error);
+        return;
+    }
+    u->work = (struct work){.server = server, .compute = compute, .finish = finish};
+    buf_init(&u->out, SERVER_WHOLE_BYTES_MAX);
+    work_begin(&u->work, x);
+}
 
 /* ---- /tokenize {content, add_special, parse_special, with_pieces} -> {tokens} --------------------- */
 
@@ -67,33 +98,30 @@ static void write_tokens(const struct server *server, const struct token_ids *id
     json_object_end(&w);
 }
 
-void utility_tokenize(struct server *server, struct http_exchange *x)
+static void tokenize(struct work *w)
 {
-    struct http_slice body = http_exchange_body(x);
-    struct api_error error = {0};
+    struct server *server = w->server;
     struct token_ids ids = {0};
     struct tokenize t = {0};
-    struct json_object *tree = fields_parse(body.data, body.n, &error);
+    struct json_object *tree = fields_parse(w->body.data, w->body.n, &w->error);
     if (tree != NULL)
-        parse_tokenize(&(struct fields){.object = tree, .path = "", .error = &error}, &t);
-    if (error.status == 0) {
+        parse_tokenize(&(struct fields){.object = tree, .path = "", .error = &w->error}, &t);
+    if (w->error.status == 0) {
         struct pl_error err = {0};
         enum pl_status status =
             token_encode(server->vocab, t.content, t.content_bytes, &t.options, &ids, &err);
         if (status != PL_OK)
-            server_status_error(status, &err, "content", &error);
+            server_status_error(status, &err, "content", &w->error);
     }
     fields_free(tree);
-    if (error.status != 0) {
-        server_reply_error(x, &error);
-        return;
-    }
-    struct buf out;
-    buf_init(&out, SERVER_WHOLE_BYTES_MAX);
-    write_tokens(server, &ids, t.with_pieces, &out);
-    server_reply_json(x, &out);
-    buf_deinit(&out);
+    if (w->error.status == 0)
+        write_tokens(server, &ids, t.with_pieces, &((struct utility *)w)->out);
     token_ids_free(&ids);
+}
+
+void utility_tokenize(struct server *server, struct http_exchange *x)
+{
+    begin(server, x, tokenize);
 }
 
 /* ---- /detokenize {tokens} -> {content} -------------------------------------------------------------- */
@@ -117,40 +145,45 @@ static void parse_detokenize(const struct server *server, const struct fields *f
     }
 }
 
-void utility_detokenize(struct server *server, struct http_exchange *x)
+/* {"key":text}; more keys may follow before the object is closed. */
+static void write_text(struct json_writer *w, struct buf *out, const char *key, const char *text,
+                       size_t n)
 {
-    struct http_slice body = http_exchange_body(x);
-    struct api_error error = {0};
+    json_begin(w, out);
+    json_object(w);
+    json_key(w, key);
+    json_string(w, text, n);
+}
+
+static void detokenize(struct work *w)
+{
+    struct server *server = w->server;
     struct token_ids ids = {0};
     char *text = NULL;
     size_t n = 0;
-    struct json_object *tree = fields_parse(body.data, body.n, &error);
+    struct json_object *tree = fields_parse(w->body.data, w->body.n, &w->error);
     if (tree != NULL)
-        parse_detokenize(server, &(struct fields){.object = tree, .path = "", .error = &error},
+        parse_detokenize(server, &(struct fields){.object = tree, .path = "", .error = &w->error},
                          &ids);
-    if (error.status == 0) {
+    if (w->error.status == 0) {
         struct pl_error err = {0};
         enum pl_status status = token_decode(server->vocab, ids.ids, ids.n, true, &text, &n, &err);
         if (status != PL_OK)
-            server_status_error(status, &err, "tokens", &error);
+            server_status_error(status, &err, "tokens", &w->error);
     }
     fields_free(tree);
     token_ids_free(&ids);
-    if (error.status != 0) {
-        server_reply_error(x, &error);
-        return;
+    if (w->error.status == 0) {
+        struct json_writer writer;
+        write_text(&writer, &((struct utility *)w)->out, "content", text, n);
+        json_object_end(&writer);
     }
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, SERVER_WHOLE_BYTES_MAX);
-    json_begin(&w, &out);
-    json_object(&w);
-    json_key(&w, "content");
-    json_string(&w, text, n);
-    json_object_end(&w);
     free(text);
-    server_reply_json(x, &out);
-    buf_deinit(&out);
+}
+
+void utility_detokenize(struct server *server, struct http_exchange *x)
+{
+    begin(server, x, detokenize);
 }
 
 /* ---- /apply-template {messages, tools?, chat_template?, ...} -> {prompt} ----------------------------- */
@@ -170,42 +203,37 @@ static struct chat *open_own_template(const struct server *server, const struct 
     return own;
 }
 
-void utility_apply_template(struct server *server, struct http_exchange *x)
+static void apply_template(struct work *w)
 {
-    struct http_slice body = http_exchange_body(x);
-    struct api_error error = {0};
+    struct server *server = w->server;
     struct request request = {.kind = REQUEST_CHAT};
     struct chat *own = NULL;
     char *text = NULL;
     size_t n = 0;
-    struct json_object *tree = fields_parse(body.data, body.n, &error);
+    struct json_object *tree = fields_parse(w->body.data, w->body.n, &w->error);
     if (tree != NULL) {
-        const struct fields f = {.object = tree, .path = "", .error = &error};
+        const struct fields f = {.object = tree, .path = "", .error = &w->error};
         request_parse_chat(&f, &request);
         own = open_own_template(server, &f);
     }
     const struct chat *chat = own != NULL ? own : server->chat;
-    bool ok = error.status == 0 && chat_render(chat, &request, &text, &n, &error);
+    bool ok = w->error.status == 0 && chat_render(chat, &request, &text, &n, &w->error);
     const char *fallback = chat_fallback(chat);
+    if (ok) {
+        struct json_writer writer;
+        write_text(&writer, &((struct utility *)w)->out, "prompt", text, n);
+        if (fallback != NULL) { /* the model has no template of its own */
+            json_key(&writer, "fallback");
+            json_cstring(&writer, fallback);
+        }
+        json_object_end(&writer);
+    }
+    free(text);
     chat_close(own);
     fields_free(tree);
-    if (!ok) {
-        server_reply_error(x, &error);
-        return;
-    }
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, SERVER_WHOLE_BYTES_MAX);
-    json_begin(&w, &out);
-    json_object(&w);
-    json_key(&w, "prompt");
-    json_string(&w, text, n);
-    if (fallback != NULL) { /* the model has no template of its own */
-        json_key(&w, "fallback");
-        json_cstring(&w, fallback);
-    }
-    json_object_end(&w);
-    free(text);
-    server_reply_json(x, &out);
-    buf_deinit(&out);
+}
+
+void utility_apply_template(struct server *server, struct http_exchange *x)
+{
+    begin(server, x, apply_template);
 }

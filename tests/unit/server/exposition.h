@@ -2,7 +2,8 @@
  * A strict reader of Prometheus text format 0.0.4, for tests: what a scraper may trip over is an error.
  *
  * Checked: each family's HELP and TYPE once and before its samples; families not interleaved; names and
- * labels by their grammar; label escapes; values; no series twice; one series per gauge; counters end in
+ * labels by their grammar; label escapes; values; no series twice; one series per gauge, unless each has
+ * a tenant (schedulers read the first only); counters end in
  * _total (or are histogram parts); histograms cumulative, with +Inf equal to _count, and _sum.
  */
 #ifndef EXPOSITION_H

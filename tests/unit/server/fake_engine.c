@@ -10,6 +10,7 @@
 
 #include "engine.h"
 #include "token/token.h"
+#include "base/clock.h"
 #include "base/banned.h"
 
 #define TOKENS_MAX 1000
@@ -19,9 +20,12 @@ struct fake_request {
     uint64_t id;
     int32_t *prompt;
     struct engine_request asked;
-    uint32_t n_output;
+    uint32_t n_output[ENGINE_CHOICES_MAX];
+    bool finished[ENGINE_CHOICES_MAX];
+    uint32_t n_finished;
     int error_after; /* -1: never */
-    bool hang, endless, flood, cancelled, prompt_out;
+    bool hang, endless, flood, uneven, late, cancelled, prompt_out;
+    int64_t submitted_ns;
 };
 
 struct token_vocab {
@@ -38,6 +42,8 @@ struct engine {
     uint64_t last_id;
     bool stop, draining;
     struct engine_stats stats;
+    struct fake_asked last; /* of the latest submit */
+    uint32_t n_resets;
 };
 
 static atomic_uint n_cancels;
@@ -51,6 +57,12 @@ uint32_t fake_engine_cancels(void)
 
 static const char *const SPECIAL[] = {"<s>", "</s>", "<|im_start|>", "<|im_end|>"};
 static char bytes[256];
+
+static void fill_bytes(void)
+{
+    for (int i = 0; i < 256; i++)
+        bytes[i] = (char)i;
+}
 
 int32_t token_count(const struct token_vocab *vocab)
 {
@@ -87,7 +99,8 @@ struct gguf_str token_piece(const struct token_vocab *vocab, int32_t id, bool sp
     if (id >= 256)
         return special ? (struct gguf_str){SPECIAL[id - 256], strlen(SPECIAL[id - 256])}
                        : (struct gguf_str){0};
-    bytes[id] = (char)id;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, fill_bytes);
     return (struct gguf_str){&bytes[id], 1};
 }
 
@@ -161,21 +174,43 @@ size_t token_stream_push(struct token_stream *stream, const char *piece, size_t 
 
 /* ---- engine ---------------------------------------------------------------------------------------- */
 
-static void finish(struct engine *e, struct fake_request *r, enum engine_finish how)
+static void finish(struct engine *e, struct fake_request *r, uint32_t choice,
+                   enum engine_finish how)
 {
+    enum pl_status status = r->late ? PL_ETIMEDOUT : PL_ELOST;
+    int64_t at = r->submitted_ns;
     struct engine_event event = {
         .kind = ENGINE_EVENT_FINISH,
+        .choice = choice,
         .text = "",
         .finish = how,
         .prompt_tokens = r->asked.n_prompt,
-        .output_tokens = r->n_output,
-        .status = how == ENGINE_FINISH_ERROR ? PL_ELOST : PL_OK,
-        .message = how == ENGINE_FINISH_ERROR ? "cpu: device lost" : NULL,
+        .cached_tokens = FAKE_CACHED(r->asked.n_prompt),
+        .output_tokens = r->n_output[choice],
+        .status = how == ENGINE_FINISH_ERROR ? status : PL_OK,
+        .message = how != ENGINE_FINISH_ERROR ? NULL
+                   : r->late                  ? "the deadline has passed"
+                                              : "cpu: device lost",
+        .submitted_ns = at,
+        .admitted_ns = at + 20 * 1000000,
+        .first_ns = at + 60 * 1000000,
+        .finished_ns = at + 860 * 1000000,
     };
+    if (r->finished[choice])
+        return;
+    r->finished[choice] = true;
+    r->n_finished++;
     e->stats.finished[how]++;
     r->asked.on_event(r->asked.user, &event);
+}
+
+static bool finish_all(struct engine *e, struct fake_request *r, enum engine_finish how)
+{
+    for (uint32_t i = 0; i < r->asked.n; i++)
+        finish(e, r, i, how);
     free(r->prompt);
     free(r);
+    return false;
 }
 
 static void prompt_events(struct fake_request *r)
@@ -194,44 +229,60 @@ static void prompt_events(struct fake_request *r)
     }
 }
 
-/* One step of one request; false when it has finished (and is gone). */
-static bool step(struct engine *e, struct fake_request *r)
+static void emit(struct engine *e, struct fake_request *r, uint32_t choice)
 {
-    uint32_t limit = r->asked.max_tokens > 0 ? r->asked.max_tokens : TOKENS_MAX;
-    if (r->cancelled) {
-        finish(e, r, ENGINE_FINISH_CANCEL);
-        return false;
-    }
-    if (r->hang)
-        return true;
-    if (r->error_after >= 0 && r->n_output >= (uint32_t)r->error_after) {
-        finish(e, r, ENGINE_FINISH_ERROR);
-        return false;
-    }
-    if (!r->prompt_out)
-        prompt_events(r);
-    if (r->asked.no_generation || (!r->endless && r->n_output >= limit)) {
-        finish(e, r, ENGINE_FINISH_LENGTH);
-        return false;
-    }
     /* the first token of a prompt is BOS where it came from text: not repeated */
     uint32_t skip = r->prompt[0] == FAKE_BOS && r->asked.n_prompt > 1 ? 1 : 0;
-    int32_t id = r->prompt[skip + r->n_output % (r->asked.n_prompt - skip)];
+    uint32_t at = (r->n_output[choice] + choice) % (r->asked.n_prompt - skip);
+    int32_t id = r->prompt[skip + at];
     struct gguf_str piece = token_piece(&e->vocab, id, false);
-    struct engine_logprob top[2] = {{id, -0.25F}, {'z', -3.0F}};
+    struct engine_logprob top[2] = {{id, FAKE_LOGPROB(choice)}, {'z', -3.0F}};
     struct engine_event event = {
         .kind = ENGINE_EVENT_TOKEN,
+        .choice = choice,
         .id = id,
         .text = piece.data,
         .text_bytes = piece.len,
-        .logprob = -0.25F,
+        .logprob = r->asked.logprobs ? FAKE_LOGPROB(choice) : 0,
         .top = top,
         .n_top = PL_MIN(r->asked.n_logprobs, 2U),
     };
-    r->n_output++;
+    r->n_output[choice]++;
     e->stats.generated_tokens++;
     r->asked.on_event(r->asked.user, &event);
-    return true;
+}
+
+/* One step of one text. */
+static void step_choice(struct engine *e, struct fake_request *r, uint32_t choice)
+{
+    uint32_t limit = r->asked.max_tokens > 0 ? r->asked.max_tokens : TOKENS_MAX;
+    uint32_t n = r->n_output[choice];
+    if (r->finished[choice])
+        return;
+    if (r->error_after >= 0 && n >= (uint32_t)r->error_after)
+        finish(e, r, choice, ENGINE_FINISH_ERROR);
+    else if (r->uneven && n > 0 && n + choice >= limit)
+        finish(e, r, choice, ENGINE_FINISH_STOP);
+    else if (r->asked.no_generation || (!r->endless && n >= limit))
+        finish(e, r, choice, ENGINE_FINISH_LENGTH);
+    else
+        emit(e, r, choice);
+}
+
+/* One step of one request; false when it has finished (and is gone). */
+static bool step(struct engine *e, struct fake_request *r)
+{
+    if (r->cancelled)
+        return finish_all(e, r, ENGINE_FINISH_CANCEL);
+    if (r->hang)
+        return true;
+    if (r->late)
+        return finish_all(e, r, ENGINE_FINISH_ERROR);
+    if (!r->prompt_out)
+        prompt_events(r);
+    for (uint32_t i = 0; i < r->asked.n; i++)
+        step_choice(e, r, i);
+    return r->n_finished < r->asked.n || finish_all(e, r, ENGINE_FINISH_STOP);
 }
 
 static void *run(void *user)
@@ -327,12 +378,56 @@ static void direct(struct fake_request *r, enum pl_status *refuse)
     const char *error = strstr(text, "error after ");
     r->error_after = error != NULL ? error[12] - '0' : -1;
     r->hang = strstr(text, "hang") != NULL;
+    r->uneven = strstr(text, "uneven") != NULL;
+    r->late = strstr(text, "late") != NULL;
     r->flood = strstr(text, "flood") != NULL;
     r->endless = r->flood || strstr(text, "endless") != NULL;
     if (strstr(text, "busy") != NULL)
         *refuse = PL_EBUSY;
     if (strstr(text, "broken") != NULL)
         *refuse = PL_EINTERNAL;
+}
+
+static void copy_name(char ret[FAKE_NAME_MAX], const char *name, size_t n)
+{
+    n = PL_MIN(n, (size_t)FAKE_NAME_MAX - 1);
+    if (n > 0)
+        memcpy(ret, name, n);
+    ret[n] = '\0';
+}
+
+static struct fake_asked note(const struct engine_request *r)
+{
+    struct fake_asked asked = {
+        .weight = r->weight,
+        .priority = r->priority,
+        .deadline_ns = r->deadline_ns,
+        .n = r->n,
+        .n_logprobs = r->n_logprobs,
+        .logprobs = r->logprobs,
+        .prompt_logprobs = r->prompt_logprobs,
+        .no_cache_read = r->no_cache_read,
+    };
+    copy_name(asked.tenant, r->tenant, r->tenant_bytes);
+    copy_name(asked.scope, r->scope, r->scope_bytes);
+    copy_name(asked.salt, r->salt, r->salt_bytes);
+    return asked;
+}
+
+struct fake_asked fake_engine_last(struct engine *engine)
+{
+    (void)pthread_mutex_lock(&engine->lock);
+    struct fake_asked asked = engine->last;
+    (void)pthread_mutex_unlock(&engine->lock);
+    return asked;
+}
+
+uint32_t fake_engine_resets(struct engine *engine)
+{
+    (void)pthread_mutex_lock(&engine->lock);
+    uint32_t n = engine->n_resets;
+    (void)pthread_mutex_unlock(&engine->lock);
+    return n;
 }
 
 enum pl_status engine_submit(struct engine *engine, const struct engine_request *request,
@@ -343,10 +438,12 @@ enum pl_status engine_submit(struct engine *engine, const struct engine_request 
     if (r == NULL || prompt == NULL)
         abort();
     memcpy(prompt, request->prompt, request->n_prompt * sizeof *prompt);
-    *r = (struct fake_request){.asked = *request, .prompt = prompt};
+    *r = (struct fake_request){.asked = *request, .prompt = prompt, .submitted_ns = clock_now_ns()};
+    r->asked.n = PL_MAX(request->n, 1U);
     enum pl_status refuse = PL_OK;
     direct(r, &refuse);
     (void)pthread_mutex_lock(&engine->lock);
+    engine->last = note(request);
     if (engine->draining)
         refuse = PL_ECLOSED;
     if (refuse == PL_OK) {
@@ -381,8 +478,29 @@ void engine_drain(struct engine *engine)
     (void)pthread_mutex_unlock(&engine->lock);
 }
 
-void engine_stats(const struct engine *engine, struct engine_stats *ret)
+void engine_stats(struct engine *engine, struct engine_stats *ret)
 {
     *ret = (struct engine_stats){.running = 1, .blocks_total = 64, .blocks_used = 16};
     (void)engine;
+}
+
+uint32_t engine_tenants(struct engine *engine, struct engine_tenant ret[ENGINE_TENANTS_MAX])
+{
+    (void)engine;
+    ret[0] = (struct engine_tenant){.name = "", .running = 1, .counter = 8};
+    ret[1] = (struct engine_tenant){.name = "other", .waiting = 2, .counter = 9};
+    return 2;
+}
+
+uint32_t engine_retry_after_s(struct engine *engine)
+{
+    (void)engine;
+    return FAKE_RETRY_AFTER_S;
+}
+
+void engine_reset_cache(struct engine *engine)
+{
+    (void)pthread_mutex_lock(&engine->lock);
+    engine->n_resets++;
+    (void)pthread_mutex_unlock(&engine->lock);
 }

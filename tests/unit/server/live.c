@@ -10,6 +10,7 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "engine.h"
@@ -32,16 +33,26 @@ static void must(enum pl_status status, const struct pl_error *err)
 
 void live_open(struct live *live, struct engine *engine)
 {
+    live_open_with(live, engine, &(struct server_options){.chat_template = NULL}, "127.0.0.1:0");
+}
+
+void live_open_with(struct live *live, struct engine *engine, const struct server_options *with,
+                    const char *address)
+{
     static const char *const NAMES[] = {"fake", "alias"};
     struct pl_error err = {0};
-    struct server_options options = {.names = NAMES, .n_names = 2};
+    struct server_options options = *with;
+    options.names = NAMES;
+    options.n_names = 2;
     struct http_server_options http = {.half_close = false};
     *live = (struct live){.engine = engine};
+    if (strncmp(address, "unix:", 5) == 0)
+        live->unix_path = address + 5;
     must(http_loop_open(&live->loop, &err), &err);
     must(server_open(live->loop, &options, &live->server, &err), &err);
     server_http_options(live->server, &http);
     must(http_server_open(live->loop, &http, &live->http, &err), &err);
-    must(http_server_listen(live->http, "127.0.0.1:0", &err), &err);
+    must(http_server_listen(live->http, address, &err), &err);
     if (engine != NULL)
         must(server_ready(live->server, engine, &err), &err);
     assert_int_equal(pthread_create(&live->thread, NULL, run, live), 0);
@@ -52,6 +63,7 @@ void live_close(struct live *live)
     http_loop_stop(live->loop);
     (void)pthread_join(live->thread, NULL);
     http_server_close(live->http);
+    server_stop(live->server);
     engine_close(live->engine);
     server_close(live->server);
     http_loop_close(live->loop);
@@ -82,8 +94,7 @@ void live_on_loop(struct live *live, void (*fn)(struct live *live))
 
 /* ---- client ------------------------------------------------------------------------------------------ */
 
-int live_send(struct live *live, const char *method, const char *path, const char *headers,
-              const char *body)
+static int connect_tcp(const struct live *live)
 {
     struct sockaddr_in address = {
         .sin_family = AF_INET,
@@ -91,9 +102,35 @@ int live_send(struct live *live, const char *method, const char *path, const cha
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
     int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static int connect_unix(const struct live *live)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", live->unix_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void send_all(int fd, const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t sent = send(fd, text, n, MSG_NOSIGNAL);
+        assert_true(sent > 0);
+        text += sent;
+        n -= (size_t)sent;
+    }
+}
+
+int live_send(struct live *live, const char *method, const char *path, const char *headers,
+              const char *body)
+{
+    int fd = live->unix_path != NULL ? connect_unix(live) : connect_tcp(live);
     struct timeval limit = {.tv_sec = 20};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
     size_t n = strlen(body), room = n + strlen(headers) + 512;
     char *text = malloc(room);
     assert_non_null(text);
@@ -101,7 +138,7 @@ int live_send(struct live *live, const char *method, const char *path, const cha
                           "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s"
                           "Content-Length: %zu\r\n\r\n%s",
                           method, path, headers, n, body);
-    assert_int_equal(send(fd, text, (size_t)length, MSG_NOSIGNAL), length);
+    send_all(fd, text, (size_t)length);
     free(text);
     return fd;
 }

@@ -16,11 +16,15 @@ struct live {
     struct http_server *http;
     struct server *server;
     struct engine *engine; /* NULL: still loading */
+    const char *unix_path; /* NULL: TCP */
     pthread_t thread;
 };
 
 /* engine: taken over; NULL for a server that stays loading. */
 void live_open(struct live *live, struct engine *engine);
+/* With these options (names are filled in) at an address of http/address.h; the text must stay. */
+void live_open_with(struct live *live, struct engine *engine, const struct server_options *with,
+                    const char *address);
 void live_close(struct live *live);
 void live_on_loop(struct live *live, void (*fn)(struct live *live));
 

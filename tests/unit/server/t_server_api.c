@@ -241,7 +241,9 @@ static void a_full_queue_is_429_with_retry_after(void **state)
     (void)state;
     struct reply reply = live_ask(&live, "POST", CHAT, chat_body("busy", ""));
     assert_int_equal(reply.status, 429);
-    assert_non_null(strcasestr(reply.text, "\r\nRetry-After: 1\r\n"));
+    assert_non_null(strcasestr(reply.text, "\r\nRetry-After: 7\r\n")); /* as the engine says */
+    assert_non_null(strcasestr(reply.text, "\r\nretry-after-ms: 7000\r\n"));
+    assert_non_null(strstr(reply.body, "\"type\":\"rate_limit_error\""));
     assert_non_null(strstr(reply.body, "\"code\":\"queue_full\""));
     reply_free(&reply);
     /* one of several prompts is refused: the others are cancelled, the answer is one error */

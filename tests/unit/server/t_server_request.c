@@ -37,6 +37,11 @@ static const struct {
                    "\"{}\"}}]},{\"role\":\"tool\",\"content\":\"1\"}]}"},
     {REQUEST_COMPLETION, COMPLETION("")},
     {REQUEST_COMPLETION, COMPLETION(",\"echo\":true,\"logprobs\":1,\"max_tokens\":0")},
+    {REQUEST_COMPLETION, COMPLETION(",\"n\":2,\"best_of\":2,\"stream\":true")},
+    {REQUEST_COMPLETION, COMPLETION(",\"n\":128,\"best_of\":128,\"prompt_logprobs\":20")},
+    {REQUEST_COMPLETION, COMPLETION(",\"n\":null,\"best_of\":null,\"prompt_logprobs\":null")},
+    {REQUEST_COMPLETION, "{\"prompt\":[[1],[2],[3],[4],[5],[6],[7],[8]],\"n\":128}"},
+    {REQUEST_COMPLETION, COMPLETION(",\"priority\":-5,\"cache_salt\":\"a b\"")},
     {REQUEST_COMPLETION, COMPLETION(",\"suffix\":null,\"best_of\":1,\"logprobs\":null")},
     {REQUEST_COMPLETION, "{\"prompt\":[\"a\",\"b\"]}"},
     {REQUEST_COMPLETION, "{\"prompt\":[1,2,3]}"},
@@ -119,7 +124,18 @@ static const struct {
     {REQUEST_CHAT, CHAT(",\"logprobs\":1"), "logprobs", "expected boolean, got number"},
     {REQUEST_CHAT, CHAT(",\"top_logprobs\":1"), "top_logprobs", "needs logprobs"},
     {REQUEST_CHAT, CHAT(",\"logprobs\":true,\"top_logprobs\":21"), "top_logprobs", "0 to 20"},
-    {REQUEST_CHAT, CHAT(",\"n\":2"), "n", "only 1 is supported, got 2"},
+    {REQUEST_CHAT, CHAT(",\"n\":129"), "n", "expected 1 to 128, got 129"},
+    {REQUEST_CHAT, CHAT(",\"n\":2.0"), "n", "expected integer"},
+    {REQUEST_CHAT, CHAT(",\"n\":true"), "n", "expected integer, got boolean"},
+    {REQUEST_CHAT, CHAT(",\"best_of\":2"), "best_of", "chats don't have it"},
+    {REQUEST_CHAT, CHAT(",\"prompt_logprobs\":-1"), "prompt_logprobs", "expected 0 to 20"},
+    {REQUEST_CHAT, CHAT(",\"prompt_logprobs\":true"), "prompt_logprobs", "expected integer"},
+    {REQUEST_CHAT, CHAT(",\"prompt_logprobs\":0,\"stream\":true"), "prompt_logprobs",
+     "not available when stream"},
+    {REQUEST_CHAT, CHAT(",\"priority\":\"high\""), "priority", "expected integer, got string"},
+    {REQUEST_CHAT, CHAT(",\"priority\":3000000000"), "priority", "expected -2147483648 to"},
+    {REQUEST_CHAT, CHAT(",\"cache_salt\":5"), "cache_salt", "expected string"},
+    {REQUEST_CHAT, CHAT(",\"cache_salt\":\"\""), "cache_salt", "must not be empty"},
     {REQUEST_CHAT, CHAT(",\"n\":0"), "n", "expected 1 to"},
     {REQUEST_CHAT, CHAT(",\"ignore_eos\":1"), "ignore_eos", "expected boolean"},
     {REQUEST_CHAT, CHAT(",\"user\":1"), "user", "expected string"},
@@ -151,7 +167,16 @@ static const struct {
     {REQUEST_COMPLETION, COMPLETION(",\"logprobs\":true"), "logprobs", "expected integer"},
     {REQUEST_COMPLETION, COMPLETION(",\"logprobs\":21"), "logprobs", "expected 0 to 20"},
     {REQUEST_COMPLETION, COMPLETION(",\"suffix\":\"x\""), "suffix", "not supported"},
-    {REQUEST_COMPLETION, COMPLETION(",\"best_of\":3"), "best_of", "only 1 is supported"},
+    {REQUEST_COMPLETION, COMPLETION(",\"best_of\":1,\"n\":2"), "best_of",
+     "must be at least n, which is 2, got 1"},
+    {REQUEST_COMPLETION, COMPLETION(",\"best_of\":0"), "best_of", "expected 1 to 128"},
+    {REQUEST_COMPLETION, COMPLETION(",\"best_of\":2,\"stream\":true"), "best_of",
+     "cannot be streamed"},
+    {REQUEST_COMPLETION, "{\"prompt\":[[1],[1],[1],[1],[1],[1],[1],[1],[1]],\"n\":128}", "n",
+     "128 texts for each of 9 prompts, at most 1024"},
+    {REQUEST_COMPLETION,
+     "{\"prompt\":[[1],[1],[1],[1],[1],[1],[1],[1],[1]],\"n\":2,\"best_of\":128}", "best_of",
+     "128 texts for each"},
 };
 
 static void takes_good_requests(void **state)
@@ -239,6 +264,40 @@ static void sampling_fields_arrive(void **state)
     request_deinit(&r);
 }
 
+static void choices_and_owner_arrive(void **state)
+{
+    (void)state;
+    struct request r =
+        parse(REQUEST_COMPLETION, COMPLETION(",\"n\":2,\"best_of\":5,\"prompt_logprobs\":3,"
+                                             "\"priority\":-7,\"cache_salt\":\"abc\""));
+    assert_int_equal(r.n, 2);
+    assert_int_equal(r.best_of, 5);
+    assert_true(r.prompt_logprobs);
+    assert_int_equal(r.n_prompt_logprobs, 3);
+    assert_int_equal(r.priority, -7);
+    assert_string_equal(r.cache_salt, "abc");
+    assert_int_equal(r.cache_salt_bytes, 3);
+    request_deinit(&r);
+    r = parse(REQUEST_COMPLETION, COMPLETION(",\"n\":3"));
+    assert_int_equal(r.best_of, 3); /* as many as are told */
+    assert_false(r.prompt_logprobs);
+    assert_null(r.cache_salt);
+    request_deinit(&r);
+}
+
+static void a_long_cache_salt_is_refused(void **state)
+{
+    (void)state;
+    char body[400] = "{\"prompt\":\"a\",\"cache_salt\":\"", *at = body + strlen(body);
+    struct api_error error = {0};
+    struct request r;
+    memset(at, 'x', ENGINE_NAME_MAX + 1);
+    memcpy(at + ENGINE_NAME_MAX + 1, "\"}", 3);
+    assert_false(request_parse(REQUEST_COMPLETION, body, strlen(body), &r, &error));
+    assert_string_equal(error.param, "cache_salt");
+    assert_string_equal(error.message, "cache_salt: 257 bytes, at most 256");
+}
+
 static void empty_stop_strings_are_dropped(void **state)
 {
     (void)state;
@@ -265,6 +324,8 @@ int main(void)
         cmocka_unit_test(refuses_bad_requests_naming_the_field),
         cmocka_unit_test(the_smaller_limit_wins),
         cmocka_unit_test(sampling_fields_arrive),
+        cmocka_unit_test(choices_and_owner_arrive),
+        cmocka_unit_test(a_long_cache_salt_is_refused),
         cmocka_unit_test(empty_stop_strings_are_dropped),
         cmocka_unit_test(tool_choice_none_hides_the_tools),
     };
