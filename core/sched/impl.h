@@ -86,6 +86,40 @@ void sched_tenant_charge(struct sched_tenant *tenant, uint32_t n_prompt, uint32_
 void sched_tenant_arrive(struct sched *sched, struct sched_tenant *tenant, int32_t priority);
 void sched_tenant_depart(struct sched *sched, struct sched_tenant *tenant);
 
+/* ---- pace ------------------------------------------------------------------------------------ */
+
+#define SCHED_FEATURES 5
+
+/* What a step has to do. pairs: (row, position that it sees) */
+struct sched_load {
+    double decode_rows, decode_kv; /* kv: tokens in the cache of decoding sequences */
+    double prefill_rows, prefill_pairs;
+};
+
+/* ns = x . (1, decode rows, decode kv, prefill rows, prefill pairs), x >= 0, by least squares of relative errors
+ * with forgetting; steps without and with prefill rows are forgotten apart, so that an hour of decoding
+ * leaves what is known of prefills as it is. Same steps, same model. */
+struct sched_pace {
+    double a[2][SCHED_FEATURES][SCHED_FEATURES]; /* normal equations by kind of step */
+    double b[2][SCHED_FEATURES];
+    double x[SCHED_FEATURES]; /* ns */
+    uint64_t n[2];            /* steps seen */
+    double bend;              /* measured / fitted time of chunks beside decodes, lately */
+};
+
+void sched_pace_init(struct sched_pace *pace);
+/* took_ns <= 0: unknown, nothing learnt. */
+void sched_pace_learn(struct sched_pace *pace, const struct sched_load *load, int64_t took_ns);
+bool sched_pace_known(const struct sched_pace *pace);
+double sched_pace_ns(const struct sched_pace *pace, const struct sched_load *load);
+/* The most rows from `start` on that take at most ns beside those decodes; and what n_rows take. */
+uint32_t sched_pace_rows(const struct sched_pace *pace, const struct sched_load *decodes,
+                         uint32_t start, double ns);
+double sched_pace_chunk_ns(const struct sched_pace *pace, const struct sched_load *decodes,
+                           uint32_t start, uint32_t n_rows);
+void sched_pace_stats(const struct sched_pace *pace, const struct sched_load *load,
+                      struct sched_stats *ret);
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 struct sched {
@@ -116,6 +150,10 @@ struct sched {
     uint32_t calm_plans;     /* since the last change of it */
     uint64_t n_preemptions, preempted_tokens, recomputed_tokens;
     uint32_t chunk_rows;
+    uint32_t n_yielded; /* preemptions for fairness in this plan */
+
+    struct sched_pace pace;
+    struct sched_load load; /* of the plan */
 };
 
 /* ---- room: seats, blocks, preemption --------------------------------------------------------- */
@@ -128,6 +166,9 @@ enum sched_admit {
 
 /* The first waiting sequence of a tenant. */
 enum sched_admit sched_admit(struct sched *sched, struct sched_seq *seq);
+
+/* After the decodes of each plan: more to spare after a shortage, less after a long calm. */
+void sched_adapt_reserve(struct sched *sched);
 
 /* Blocks for all known tokens of a decode, if need be at the cost of the last in order; false: that was seq. */
 bool sched_take_blocks(struct sched *sched, struct sched_seq *seq);

@@ -6,6 +6,10 @@
 #include "base/check.h"
 #include "base/banned.h"
 
+/* Chunks may take that much of the time of the decodes beside them: less than 1 keeps the promise to double it at
+ * the most where the device's time varies. */
+#define CHUNK_SHARE 0.7
+
 /* ---- items ----------------------------------------------------------------------------------- */
 
 /* The run of known rows from n_computed on that fits into rows and outputs; n_rows 0 if none does. */
@@ -102,6 +106,7 @@ static void add_drafts(struct sched *sched, struct sched_item *item, uint32_t n_
     sched->plan.n_decode_rows += n;
 }
 
+/* Drafts behind the decodes, and what all these rows have to do. */
 static void plan_drafts(struct sched *sched)
 {
     bool prefills = sched->n_waiting > 0;
@@ -110,6 +115,9 @@ static void plan_drafts(struct sched *sched)
     for (uint32_t i = 0; i < sched->plan.n_items; i++)
         if (sched->plan.items[i].seq->n_draft > 0)
             add_drafts(sched, &sched->plan.items[i], prefills ? sched->block_tokens : 0);
+    for (uint32_t i = 0; i < sched->plan.n_items; i++)
+        sched->load.decode_kv += sched->plan.items[i].start;
+    sched->load.decode_rows = sched->plan.n_decode_rows;
 }
 
 /* ---- prefills and admissions ----------------------------------------------------------------- */
@@ -131,30 +139,104 @@ static struct sched_seq *next_prefill(const struct sched *sched, bool open)
     return best;
 }
 
-/* Its next run; it is out of its tenant's tree until the plan is done. */
-static void plan_prefill(struct sched *sched, struct sched_seq *seq, struct sched_list *done)
+/* The part of a step that is left for chunks. */
+struct chunk {
+    bool timed;      /* false: rows_max alone bounds it */
+    double ns_left;  /* if timed */
+    uint32_t n_rows; /* planned */
+    struct sched_list
+        done; /* by links: sequences that are out of their tenants' trees until the plan is done */
+};
+
+static struct chunk open_chunk(const struct sched *sched)
 {
-    struct sched_item item = next_run(seq, rows_left(sched), outputs_left(sched));
-    if (item.n_rows > 0) {
-        add_item(sched, &item);
-        uint32_t fresh = item.start + item.n_rows > seq->n_high
-                             ? item.start + item.n_rows - PL_MAX(seq->n_high, item.start)
-                             : 0;
-        seq->tenant->planned += SCHED_PROMPT_COST * fresh / seq->tenant->weight;
-    }
+    struct chunk chunk = {0};
+    chunk.timed = sched->load.decode_rows > 0 && sched_pace_known(&sched->pace);
+    if (!chunk.timed)
+        return chunk;
+    double decodes_ns = sched_pace_ns(&sched->pace, &sched->load);
+    double target_ns = (double)sched->options.step_target_ns;
+    chunk.ns_left = target_ns > 0 ? target_ns - decodes_ns : CHUNK_SHARE * decodes_ns;
+    return chunk;
+}
+
+/* Rows that the sequence may have: by time, but a block's worth of progress in each step. */
+static uint32_t rows_for(const struct sched *sched, const struct chunk *chunk,
+                         const struct sched_seq *seq)
+{
+    uint32_t n = rows_left(sched);
+    if (!chunk->timed)
+        return n;
+    uint32_t least = chunk->n_rows < sched->block_tokens ? sched->block_tokens - chunk->n_rows : 0;
+    uint32_t by_time = sched_pace_rows(&sched->pace, &sched->load, seq->n_computed, chunk->ns_left);
+    n = PL_MIN(n, PL_MAX(by_time, least));
+    /* No crumbs behind another chunk. */
+    if (least == 0 && n < sched->block_tokens && n < seq->n_tokens - seq->n_computed)
+        return 0;
+    return n;
+}
+
+/* A run that is cut anyway is cut at a block's end, where that takes off little. */
+static uint32_t align(const struct sched *sched, const struct sched_seq *seq, uint32_t n_rows)
+{
+    const uint32_t size = sched->block_tokens;
+    if (n_rows < 4 * size || n_rows >= seq->n_tokens - seq->n_computed)
+        return n_rows;
+    return n_rows - (seq->n_computed + n_rows) % size;
+}
+
+static void count_chunk(struct sched *sched, struct chunk *chunk, const struct sched_item *item)
+{
+    struct sched_seq *seq = item->seq;
+    uint32_t end = item->start + item->n_rows;
+    uint32_t fresh = end > seq->n_high ? end - PL_MAX(seq->n_high, item->start) : 0;
+    seq->tenant->planned += SCHED_PROMPT_COST * fresh / seq->tenant->weight;
+    chunk->n_rows += item->n_rows;
+    chunk->ns_left -= sched_pace_chunk_ns(&sched->pace, &sched->load, item->start, item->n_rows);
+}
+
+/* Its next run, if outputs are left for one. */
+static void plan_prefill(struct sched *sched, struct sched_seq *seq, struct chunk *chunk)
+{
+    uint32_t n_rows = align(sched, seq, rows_for(sched, chunk, seq));
+    struct sched_item item = next_run(seq, n_rows, outputs_left(sched));
     sched_tree_remove(&seq->tenant->prefill, seq);
-    seq->links[SCHED_BY_TURN].left = done->first;
-    done->first = seq;
+    seq->links[SCHED_BY_TURN].left = chunk->done.first;
+    chunk->done.first = seq;
+    if (item.n_rows == 0)
+        return;
+    add_item(sched, &item);
+    count_chunk(sched, chunk, &item);
+}
+
+static void close_chunk(struct sched *sched, struct chunk *chunk)
+{
+    while (chunk->done.first != NULL) {
+        struct sched_seq *seq = chunk->done.first;
+        chunk->done.first = seq->links[SCHED_BY_TURN].left;
+        sched_tree_insert(&seq->tenant->prefill, seq);
+    }
+    if (sched->load.decode_rows > 0 && chunk->n_rows > 0)
+        sched->chunk_rows = chunk->n_rows;
+    for (uint32_t i = 0; i < sched->plan.n_items; i++) {
+        const struct sched_item *item = &sched->plan.items[i];
+        if (item->seq->state != SCHED_PREFILL)
+            continue;
+        sched->load.prefill_rows += item->n_rows;
+        sched->load.prefill_pairs += item->n_rows * (item->start + 0.5 * item->n_rows);
+    }
 }
 
 static void plan_prefills(struct sched *sched)
 {
-    struct sched_list done = {0};
+    struct chunk chunk = open_chunk(sched);
     bool open = !sched->pressed;
     uint32_t n_stalls = 0;
     while (rows_left(sched) > 0 && outputs_left(sched) > 0) {
         struct sched_seq *seq = next_prefill(sched, open);
         if (seq == NULL)
+            break;
+        if (rows_for(sched, &chunk, seq) == 0)
             break;
         if (seq->state == SCHED_WAITING) {
             enum sched_admit got = sched_admit(sched, seq);
@@ -164,13 +246,9 @@ static void plan_prefills(struct sched *sched)
             if (got != SCHED_ADMITTED)
                 continue;
         }
-        plan_prefill(sched, seq, &done);
+        plan_prefill(sched, seq, &chunk);
     }
-    while (done.first != NULL) {
-        struct sched_seq *seq = done.first;
-        done.first = seq->links[SCHED_BY_TURN].left;
-        sched_tree_insert(&seq->tenant->prefill, seq);
-    }
+    close_chunk(sched, &chunk);
 }
 
 /* ---- plan ------------------------------------------------------------------------------------ */
@@ -184,6 +262,8 @@ static void begin_plan(struct sched *sched, int64_t now_ns)
     sched->n_plans++;
     sched->now_ns = now_ns;
     sched->pressed = false;
+    sched->n_yielded = 0;
+    sched->load = (struct sched_load){0};
     for (struct sched_tenant *t = sched->active; t != NULL; t = t->next)
         t->planned = 0;
 }
@@ -192,6 +272,7 @@ const struct sched_plan *sched_plan(struct sched *sched, int64_t now_ns)
 {
     begin_plan(sched, now_ns);
     plan_decodes(sched);
+    sched_adapt_reserve(sched);
     plan_drafts(sched);
     sched_recall(sched);
     plan_prefills(sched);

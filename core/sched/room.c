@@ -4,7 +4,12 @@
 #include "base/check.h"
 #include "base/banned.h"
 
-#define STALL_PLANS_MAX 8                                 /* PENDING without anything new */
+#define DEBT            512.0 /* virtual tokens that a waiting tenant may be behind before others yield */
+#define YIELD_TRIALS    16  /* sequences of a tenant that are looked at for one that may yield */
+#define YIELD_PART      16  /* of all seats, so many may yield in a plan, and one more */
+#define RESERVE_MAX     64  /* blocks for each running sequence */
+#define CALM_PLANS      256 /* without a shortage, before the reserve shrinks by a quarter */
+#define STALL_PLANS_MAX 8   /* PENDING without anything new */
 #define STALL_NS_MAX    (INT64_C(5) * 1000 * 1000 * 1000) /* LOADING */
 
 /* ---- states ---------------------------------------------------------------------------------- */
@@ -176,11 +181,91 @@ bool sched_take_blocks(struct sched *sched, struct sched_seq *seq)
     return true;
 }
 
-/* Who may lose its place to seq: of a lower priority. NULL if nobody. */
-static struct sched_seq *find_victim(const struct sched *sched, const struct sched_seq *seq)
+void sched_adapt_reserve(struct sched *sched)
+{
+    sched->calm_plans++;
+    if (sched->pressed) {
+        sched->reserve_blocks = PL_MIN(2 * sched->reserve_blocks, RESERVE_MAX);
+        sched->calm_plans = 0;
+    } else if (sched->calm_plans >= CALM_PLANS && sched->reserve_blocks > 1) {
+        sched->reserve_blocks -= (sched->reserve_blocks + 3) / 4;
+        sched->calm_plans = 0;
+    }
+}
+
+/* ---- who yields ------------------------------------------------------------------------------ */
+
+/* A sequence that has yielded n times keeps its place for 2^n rows from then on: so it yields no more than
+ * log2(its tokens) times before it is done. */
+static bool may_yield(const struct sched_seq *seq)
+{
+    return seq->n_since + 1 >= UINT32_C(1) << PL_MIN(seq->n_yields, 31);
+}
+
+/* Whether a tenant has so much more than the one that waits that a place should change hands: more seats
+ * (blocks, if the newcomer lacks those) for its weight even afterwards, or served more by more than a bound. */
+static bool should_yield(const struct sched_tenant *from, const struct sched_tenant *to,
+                         uint32_t n_blocks)
+{
+    double lead = sched_tenant_served(from) - sched_tenant_served(to);
+    if (lead < 0)
+        return false;
+    if (lead * to->weight > DEBT)
+        return true;
+    if (n_blocks > 0)
+        return (to->n_blocks + n_blocks) / to->weight <= from->n_blocks / from->weight;
+    return (to->n_running + 1) / to->weight <= (from->n_running - 1.0) / from->weight;
+}
+
+/* The tenant's last sequence in turn that may yield to one of that priority. */
+static struct sched_seq *tenant_yielder(const struct sched_tenant *tenant, int32_t priority)
+{
+    struct sched_seq *seq = tenant_last(tenant);
+    for (int i = 0; i < YIELD_TRIALS && seq != NULL && seq->priority == priority; i++) {
+        if (may_yield(seq))
+            return seq;
+        struct sched_seq *a = sched_tree_before(&tenant->decode, seq);
+        struct sched_seq *b = sched_tree_before(&tenant->prefill, seq);
+        seq = a == NULL || (b != NULL && sched_turn_before(a, b)) ? b : a;
+    }
+    return NULL;
+}
+
+static struct sched_seq *find_yielder(const struct sched *sched, const struct sched_seq *seq,
+                                      uint32_t n_blocks)
+{
+    struct sched_seq *best = NULL;
+    if (sched->n_yielded > sched->options.seqs_max / YIELD_PART)
+        return NULL;
+    for (const struct sched_tenant *t = sched->active; t != NULL; t = t->next) {
+        if (t == seq->tenant || t->n_running == 0 || !should_yield(t, seq->tenant, n_blocks))
+            continue;
+        if (best != NULL && sched_tenant_served(t) <= sched_tenant_served(best->tenant))
+            continue;
+        struct sched_seq *last = tenant_yielder(t, seq->priority);
+        best = last != NULL ? last : best;
+    }
+    return best;
+}
+
+/* Who loses its place to seq, which lacks a seat (n_blocks 0) or n_blocks: one of a lower priority, else of a tenant that
+ * has more than its share. NULL if nobody. */
+static struct sched_seq *find_victim(const struct sched *sched, const struct sched_seq *seq,
+                                     uint32_t n_blocks)
 {
     struct sched_seq *last = last_running(sched);
-    return last != NULL && last->priority > seq->priority ? last : NULL;
+    if (last != NULL && last->priority > seq->priority)
+        return last;
+    return find_yielder(sched, seq, n_blocks);
+}
+
+static void make_way(struct sched *sched, struct sched_seq *victim, const struct sched_seq *seq)
+{
+    if (victim->priority == seq->priority) {
+        victim->n_yields++;
+        sched->n_yielded++;
+    }
+    preempt(sched, victim);
 }
 
 /* ---- admission ------------------------------------------------------------------------------- */
@@ -222,9 +307,10 @@ static void seat(struct sched *sched, struct sched_seq *seq, uint32_t n_cached)
 
 enum sched_admit sched_admit(struct sched *sched, struct sched_seq *seq)
 {
+    struct kv_cache *cache = sched->options.cache;
     struct sched_seq *victim = NULL;
     if (sched->running.n == sched->options.seqs_max) {
-        victim = find_victim(sched, seq);
+        victim = find_victim(sched, seq, 0);
         if (victim == NULL)
             return SCHED_BLOCKED;
     }
@@ -232,14 +318,15 @@ enum sched_admit sched_admit(struct sched *sched, struct sched_seq *seq)
     if (!begin(sched, seq, &n_cached))
         return SCHED_STALLED;
     if (victim != NULL)
-        preempt(sched, victim);
+        make_way(sched, victim, seq);
     while (!has_room(sched, seq, n_cached)) {
-        victim = find_victim(sched, seq);
+        uint32_t n_blocks = kv_cache_blocks_for(cache, seq->n_tokens) + 1;
+        victim = find_victim(sched, seq, n_blocks);
         if (victim == NULL) {
-            kv_seq_end(sched->options.cache, &seq->kv);
+            kv_seq_end(cache, &seq->kv);
             return SCHED_BLOCKED;
         }
-        preempt(sched, victim);
+        make_way(sched, victim, seq);
     }
     seat(sched, seq, n_cached);
     return SCHED_ADMITTED;

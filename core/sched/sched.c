@@ -53,6 +53,7 @@ enum pl_status sched_open(const struct sched_options *options, struct sched **re
     sched->n_blocks = stats.blocks_total;
     sched->deadlines.order = SCHED_BY_DEADLINE;
     sched->reserve_blocks = 1;
+    sched_pace_init(&sched->pace);
     *ret = sched;
     return PL_OK;
 }
@@ -198,9 +199,9 @@ static void commit_item(struct sched *sched, const struct sched_item *item)
 
 void sched_commit(struct sched *sched, int64_t took_ns)
 {
-    (void)took_ns;
     PL_CHECK(sched->open);
     sched->open = false;
+    sched_pace_learn(&sched->pace, &sched->load, took_ns);
     for (uint32_t i = 0; i < sched->plan.n_items; i++)
         if (sched->plan.items[i].seq != NULL)
             commit_item(sched, &sched->plan.items[i]);
@@ -232,4 +233,5 @@ void sched_stats(const struct sched *sched, struct sched_stats *ret)
         .recomputed_tokens = sched->recomputed_tokens,
         .chunk_rows = sched->chunk_rows,
     };
+    sched_pace_stats(&sched->pace, &sched->load, ret);
 }
