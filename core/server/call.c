@@ -42,7 +42,7 @@ static void prepare(struct work *w)
     e->parsed = request_parse(e->kind, w->body.data, w->body.n, r, &w->error);
     if (!e->parsed || !check_priority(e, &w->error) ||
         !server_check_model(server, r->model, &w->error) ||
-        !prompts_check_bias(server, r, &w->error))
+        !request_resolve_sampling(r, server->vocab, &w->error))
         return;
     struct call *call = call_new(server, r);
     if (call == NULL) {
@@ -84,6 +84,7 @@ static struct engine_request engine_request_of(struct call_prompt *p, const stru
         .stops = request->stops,
         .n_stops = request->n_stops,
         .ignore_eos = request->ignore_eos,
+        .special_text = request->special_text,
         .logprobs = request->logprobs || call->n_made > call->n,
         .prompt_logprobs = echoed || request->prompt_logprobs,
         .n_logprobs = PL_MAX(request->n_logprobs, request->n_prompt_logprobs),

@@ -149,18 +149,3 @@ bool prompts_make(struct call *call, struct request *request, struct api_error *
     }
     return true;
 }
-
-bool prompts_check_bias(const struct server *server, const struct request *request,
-                        struct api_error *error)
-{
-    int32_t count = token_count(server->vocab);
-    for (uint32_t i = 0; i < request->sampling.n_bias; i++) {
-        int32_t id = request->bias[i].id;
-        if (id >= count) {
-            api_error_param(error, "logit_bias",
-                            "logit_bias: token id %d is outside the vocabulary of %d", id, count);
-            return false;
-        }
-    }
-    return true;
-}

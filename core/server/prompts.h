@@ -11,8 +11,4 @@
 /* Fills ids, echo_text and the logprob offsets of every prompt. Takes the ids of the request. */
 PL_NODISCARD bool prompts_make(struct call *call, struct request *request, struct api_error *error);
 
-/* What only the model can tell: ids of logit_bias exist. */
-PL_NODISCARD bool prompts_check_bias(const struct server *server, const struct request *request,
-                                     struct api_error *error);
-
 #endif

@@ -5,47 +5,15 @@
 #include "request_prompts.h"
 #include "server_limits.h"
 
-#include <float.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/parse.h"
 #include "base/banned.h"
 
 #define COMPLETION_MAX_TOKENS_DEFAULT 16 /* OpenAI's */
 #define MAX_TOKENS_MAX                INT32_MAX
-#define BIAS_LIMIT                    100.0 /* OpenAI's range: [-100, 100] */
-
-/* field, member of struct engine_sampling, min, max. Two names for one thing are read in this order. */
-#define SAMPLING_FLOATS(X)                                                                         \
-    X("temperature", temperature, 0, 2)                                                            \
-    X("top_p", top_p, 0, 1)                                                                        \
-    X("min_p", min_p, 0, 1)                                                                        \
-    X("repeat_penalty", repeat_penalty, 0.01, 10)                                                  \
-    X("repetition_penalty", repeat_penalty, 0.01, 10)                                              \
-    X("presence_penalty", presence_penalty, -2, 2)                                                 \
-    X("frequency_penalty", frequency_penalty, -2, 2)
-
-static void parse_sampling(const struct fields *f, struct request *r)
-{
-    struct engine_sampling *s = &r->sampling;
-    *s = engine_sampling_default();
-#define X(name, member, min, max) fields_f32(f, name, min, max, &s->member);
-    SAMPLING_FLOATS(X)
-#undef X
-    int64_t top_k = s->top_k, last_n = s->repeat_last_n, seed = 0;
-    fields_i64(f, "top_k", -1, INT32_MAX, &top_k);
-    fields_i64(f, "repeat_last_n", -1, INT32_MAX, &last_n);
-    s->top_k = (int32_t)PL_MAX(top_k, 0); /* vLLM writes "off" as -1 */
-    s->repeat_last_n = (int32_t)last_n;
-    if (s->top_p <= 0)
-        s->top_p = FLT_MIN; /* 0 is "off" to the engine; to a client it means the best token only */
-    s->has_seed = fields_get(f, "seed") != NULL;
-    fields_i64(f, "seed", INT64_MIN, INT64_MAX, &seed);
-    s->seed = (uint64_t)seed;
-}
 
 static void add_stop(const struct fields *f, const char *name, struct json_object *value,
                      struct request *r)
@@ -86,57 +54,11 @@ static void parse_stop(const struct fields *f, struct request *r)
     }
 }
 
-static void parse_one_bias(const struct fields *f, const char *key, struct json_object *value,
-                           struct request *r)
-{
-    struct fields inner = {.path = "logit_bias", .error = f->error};
-    int64_t id = 0;
-    if (!parse_i64(key, 0, INT32_MAX, &id)) {
-        fields_fail(&inner, "", "expected token ids as keys, got '%.40s'", key);
-        return;
-    }
-    bool number =
-        json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double);
-    double bias = number ? json_object_get_double(value) : 0;
-    if (!number)
-        fields_fail(&inner, key, "expected number, got %s", fields_type_name(value));
-    else if (!(bias >= -BIAS_LIMIT && bias <= BIAS_LIMIT))
-        fields_fail(&inner, key, "expected -100 to 100, got %g", bias);
-    else
-        r->bias[r->sampling.n_bias++] =
-            (struct engine_bias){.id = (int32_t)id, .bias = (float)bias};
-}
-
-static void parse_bias(const struct fields *f, struct request *r)
-{
-    struct json_object *object = fields_object(f, "logit_bias");
-    int n = object != NULL ? json_object_object_length(object) : 0;
-    if (n == 0)
-        return;
-    if (n > ENGINE_BIAS_MAX) {
-        fields_fail(f, "logit_bias", "%d entries, at most %d", n, ENGINE_BIAS_MAX);
-        return;
-    }
-    r->bias = calloc((size_t)n, sizeof *r->bias);
-    if (r->bias == NULL) {
-        api_error_set(f->error, 500, NULL, "out of memory");
-        return;
-    }
-    json_object_object_foreach(object, key, value)
-    {
-        if (f->error->status == 0)
-            parse_one_bias(f, key, value, r);
-    }
-    r->sampling.bias = r->bias;
-}
-
 static void parse_limits(const struct fields *f, struct request *r)
 {
-    int64_t min = r->kind == REQUEST_CHAT ? 1 : 0, tokens = -1, completion = -1, least = 0;
+    int64_t min = r->kind == REQUEST_CHAT ? 1 : 0, tokens = -1, completion = -1;
     fields_i64(f, "max_tokens", min, MAX_TOKENS_MAX, &tokens);
     fields_i64(f, "max_completion_tokens", min, MAX_TOKENS_MAX, &completion);
-    fields_i64(f, "min_tokens", 0, MAX_TOKENS_MAX,
-               &least); /* accepted: llm-d's prefill leg sends it */
     r->has_max_tokens = tokens >= 0 || completion >= 0;
     r->max_tokens =
         tokens >= 0 && completion >= 0 ? PL_MIN(tokens, completion) : PL_MAX(tokens, completion);
@@ -185,12 +107,11 @@ static void parse_fields(const struct fields *f, struct request *r)
     fields_string(f, "model", &r->model, &n);
     fields_string(f, "user", &user, &n);
     fields_bool(f, "ignore_eos", &r->ignore_eos);
-    parse_sampling(f, r);
     parse_limits(f, r);
     parse_stop(f, r);
-    parse_bias(f, r);
     parse_stream(f, r);
     request_parse_choices(f, r);
+    request_parse_sampling(f, r);
     refuse_unsupported(f, r);
     if (r->kind == REQUEST_CHAT) {
         request_parse_chat(f, r);
@@ -223,7 +144,7 @@ void request_deinit(struct request *request)
     for (uint32_t i = 0; i < request->n_prompts; i++)
         free(request->prompts[i].ids);
     free(request->prompts);
-    free(request->bias);
+    sampling_lists_free(&request->lists);
     json_object_put(request->body);
     *request = (struct request){0};
 }

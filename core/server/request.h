@@ -15,6 +15,7 @@
 #define SERVER_REQUEST_H
 
 #include "fields.h"
+#include "request_sampling.h"
 
 #include "engine.h"
 
@@ -35,13 +36,14 @@ struct request {
     enum request_kind kind;
     struct json_object *body;        /* owned */
     const char *model;               /* NULL: whichever is served */
-    struct engine_sampling sampling; /* bias points at .bias */
-    struct engine_bias *bias;        /* owned */
+    struct engine_sampling sampling; /* complete after request_resolve_sampling */
+    struct sampling_lists lists;     /* what it points at */
     const char *stops[ENGINE_STOPS_MAX];
     uint32_t n_stops;
     bool has_max_tokens; /* else until the context's end (chat) or 16 (completions) */
     int64_t max_tokens;
     bool stream, include_usage, ignore_eos;
+    bool special_text; /* control tokens are told */
     bool logprobs;
     uint32_t n_logprobs; /* alternatives */
     bool prompt_logprobs;

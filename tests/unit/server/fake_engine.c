@@ -114,11 +114,46 @@ static int32_t match_special(const struct token_vocab *vocab, const char *text, 
     return -1;
 }
 
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    bool closed;
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER};
+
+static void set_gate(bool closed)
+{
+    (void)pthread_mutex_lock(&gate.lock);
+    gate.closed = closed;
+    (void)pthread_cond_broadcast(&gate.opened);
+    (void)pthread_mutex_unlock(&gate.lock);
+}
+
+void fake_gate_close(void)
+{
+    set_gate(true);
+}
+
+void fake_gate_open(void)
+{
+    set_gate(false);
+}
+
+static void pass_gate(const char *text, size_t n)
+{
+    if (n < 5 || memcmp(text, "gated", 5) != 0)
+        return;
+    (void)pthread_mutex_lock(&gate.lock);
+    while (gate.closed)
+        (void)pthread_cond_wait(&gate.opened, &gate.lock);
+    (void)pthread_mutex_unlock(&gate.lock);
+}
+
 enum pl_status token_encode(const struct token_vocab *vocab, const char *text, size_t n,
                             const struct token_encode_options *options, struct token_ids *ret,
                             struct pl_error *err)
 {
     (void)err;
+    pass_gate(text, n);
     int32_t *ids = calloc(n + 1, sizeof *ids);
     if (ids == NULL)
         return PL_ENOMEM;

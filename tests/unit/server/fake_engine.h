@@ -43,6 +43,10 @@ struct fake_asked {
 struct fake_asked fake_engine_last(struct engine *engine);
 uint32_t fake_engine_resets(struct engine *engine);
 
+/* While the gate is closed, tokenising a text that begins with "gated" waits. It is open at first. */
+void fake_gate_close(void);
+void fake_gate_open(void);
+
 /* chat_template: NULL: none. chatml: the vocabulary has ChatML's two tokens. */
 struct engine *fake_engine_open(const char *chat_template, bool chatml);
 

@@ -3,8 +3,8 @@
 
 #include <pthread.h>
 
+#include "check.h"
 #include "exposition.h"
-#include "live.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
@@ -12,9 +12,6 @@
 
 #include "base/buf.h"
 #include "base/banned.h"
-
-#define CHAT       "/v1/chat/completions"
-#define COMPLETION "/v1/completions"
 
 static struct live live; /* without a chat template: the contents are the prompt */
 
@@ -32,52 +29,10 @@ static int close_live(void **state)
     return 0;
 }
 
-static const char *chat_body(const char *content, const char *more)
-{
-    static char body[4096];
-    (void)snprintf(body, sizeof body,
-                   "{\"model\":\"fake\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]%s}",
-                   content, more);
-    return body;
-}
-
-/* path of the JSON answer, expected text */
-struct expect {
-    const char *path, *text;
-};
-
-static void check_json(struct json_object *json, const struct expect *rows, size_t n,
-                       const char *body)
-{
-    for (size_t i = 0; i < n; i++) {
-        const char *got = json_at(json, rows[i].path);
-        if (strcmp(got, rows[i].text) != 0)
-            fail_msg("%s: got '%s', want '%s' in %s", rows[i].path, got, rows[i].text, body);
-    }
-}
-
-static void ask_expect(const char *path, const char *body, int status, const struct expect *rows,
-                       size_t n)
-{
-    struct reply reply = live_ask(&live, "POST", path, body);
-    if (reply.status != status)
-        fail_msg("%s: status %d, want %d: %s", body, reply.status, status, reply.body);
-    struct json_object *json = reply_json(&reply);
-    check_json(json, rows, n, reply.body);
-    json_object_put(json);
-    reply_free(&reply);
-}
-
-#define EXPECT(path, body, status, ...)                                                            \
-    do {                                                                                           \
-        static const struct expect rows[] = {__VA_ARGS__};                                         \
-        ask_expect(path, body, status, rows, PL_ARRAY_LEN(rows));                                  \
-    } while (0)
-
 static void a_chat_is_answered(void **state)
 {
     (void)state;
-    EXPECT(CHAT, chat_body("abc", ",\"max_tokens\":5"), 200, {"object", "chat.completion"},
+    EXPECT(&live, CHAT, chat_body("abc", ",\"max_tokens\":5"), 200, {"object", "chat.completion"},
            {"model", "fake"}, {"choices.0.index", "0"}, {"choices.0.message.role", "assistant"},
            {"choices.0.message.content", "abcab"}, {"choices.0.finish_reason", "length"},
            {"choices.0.logprobs", "null"}, {"usage.prompt_tokens", "4"},
@@ -89,8 +44,8 @@ static void a_chat_is_answered(void **state)
 static void chat_logprobs_have_their_shape(void **state)
 {
     (void)state;
-    EXPECT(CHAT, chat_body("ab", ",\"max_tokens\":2,\"logprobs\":true,\"top_logprobs\":2"), 200,
-           {"choices.0.logprobs.content.0.token", "a"},
+    EXPECT(&live, CHAT, chat_body("ab", ",\"max_tokens\":2,\"logprobs\":true,\"top_logprobs\":2"),
+           200, {"choices.0.logprobs.content.0.token", "a"},
            {"choices.0.logprobs.content.0.logprob", "-0.25"},
            {"choices.0.logprobs.content.0.bytes.0", "97"},
            {"choices.0.logprobs.content.1.token", "b"},
@@ -103,21 +58,23 @@ static void chat_logprobs_have_their_shape(void **state)
 static void completions_take_prompts_in_four_forms(void **state)
 {
     (void)state;
-    EXPECT(COMPLETION, "{\"prompt\":\"xy\",\"max_tokens\":3}", 200, {"object", "text_completion"},
-           {"choices.0.text", "xyx"}, {"choices.0.finish_reason", "length"});
-    EXPECT(COMPLETION, "{\"prompt\":[\"ab\",\"cd\"],\"max_tokens\":2}", 200,
+    EXPECT(&live, COMPLETION, "{\"prompt\":\"xy\",\"max_tokens\":3}", 200,
+           {"object", "text_completion"}, {"choices.0.text", "xyx"},
+           {"choices.0.finish_reason", "length"});
+    EXPECT(&live, COMPLETION, "{\"prompt\":[\"ab\",\"cd\"],\"max_tokens\":2}", 200,
            {"choices.0.text", "ab"}, {"choices.1.text", "cd"}, {"choices.1.index", "1"},
            {"usage.prompt_tokens", "6"}, {"usage.completion_tokens", "4"});
-    EXPECT(COMPLETION, "{\"prompt\":[104,105],\"max_tokens\":2}", 200, {"choices.0.text", "hi"},
-           {"usage.prompt_tokens", "2"});
-    EXPECT(COMPLETION, "{\"prompt\":[[104],[105]],\"max_tokens\":1}", 200, {"choices.0.text", "h"},
-           {"choices.1.text", "i"});
+    EXPECT(&live, COMPLETION, "{\"prompt\":[104,105],\"max_tokens\":2}", 200,
+           {"choices.0.text", "hi"}, {"usage.prompt_tokens", "2"});
+    EXPECT(&live, COMPLETION, "{\"prompt\":[[104],[105]],\"max_tokens\":1}", 200,
+           {"choices.0.text", "h"}, {"choices.1.text", "i"});
 }
 
 static void echo_with_logprobs_serves_evaluation_harnesses(void **state)
 {
     (void)state;
-    EXPECT(COMPLETION, "{\"prompt\":[97,98,99],\"max_tokens\":1,\"echo\":true,\"logprobs\":1}", 200,
+    EXPECT(&live, COMPLETION,
+           "{\"prompt\":[97,98,99],\"max_tokens\":1,\"echo\":true,\"logprobs\":1}", 200,
            {"choices.0.text", "abca"},
            {"choices.0.logprobs.tokens", "[ \"a\", \"b\", \"c\", \"a\" ]"},
            {"choices.0.logprobs.token_logprobs", "[ null, -2, -2, -0.25 ]"},
@@ -125,51 +82,25 @@ static void echo_with_logprobs_serves_evaluation_harnesses(void **state)
            {"choices.0.logprobs.top_logprobs.1", "{ \"a\": -0.5, \"b\": -2 }"},
            {"choices.0.logprobs.top_logprobs.2", "{ \"a\": -0.5, \"c\": -2 }"},
            {"choices.0.logprobs.text_offset", "[ 0, 1, 2, 3 ]"});
-    EXPECT(COMPLETION, "{\"prompt\":\"ab\",\"max_tokens\":0,\"echo\":true,\"logprobs\":2}", 200,
-           {"choices.0.text", "ab"}, {"choices.0.finish_reason", "length"},
+    EXPECT(&live, COMPLETION, "{\"prompt\":\"ab\",\"max_tokens\":0,\"echo\":true,\"logprobs\":2}",
+           200, {"choices.0.text", "ab"}, {"choices.0.finish_reason", "length"},
            {"choices.0.logprobs.tokens", "[ \"<s>\", \"a\", \"b\" ]"},
            {"choices.0.logprobs.text_offset", "[ 0, 0, 1 ]"},
            {"choices.0.logprobs.token_logprobs", "[ null, -2, -2 ]"},
            {"usage.completion_tokens", "0"});
-    EXPECT(COMPLETION, "{\"prompt\":[195,169],\"max_tokens\":0,\"echo\":true,\"logprobs\":1}", 200,
+    EXPECT(&live, COMPLETION,
+           "{\"prompt\":[195,169],\"max_tokens\":0,\"echo\":true,\"logprobs\":1}", 200,
            {"choices.0.text", "\xc3\xa9"},
            {"choices.0.logprobs.tokens", "[ \"bytes:\\\\xc3\", \"bytes:\\\\xa9\" ]"});
-    EXPECT(COMPLETION, "{\"prompt\":\"ab\",\"max_tokens\":0}", 200, {"choices.0.text", ""},
+    EXPECT(&live, COMPLETION, "{\"prompt\":\"ab\",\"max_tokens\":0}", 200, {"choices.0.text", ""},
            {"choices.0.logprobs", "null"});
 }
-
-static void check_events(const char *path, const char *body, const char *const *want, size_t n_want)
-{
-    struct reply reply = live_ask(&live, "POST", path, body);
-    char *events[64];
-    int n = reply_events(&reply, events, 64);
-    for (int i = 0; i < n; i++) { /* drop what differs from run to run */
-        char *id = strstr(events[i], "\"id\":\""), *object = strstr(events[i], "\"object\":");
-        char *created = strstr(events[i], "\"created\":"), *model = strstr(events[i], "\"model\":");
-        char *choices = strstr(events[i], "\"choices\":");
-        if (id == NULL || object == NULL || created == NULL || model == NULL || choices == NULL)
-            continue;
-        memmove(events[i], choices, strlen(choices) + 1);
-    }
-    for (size_t i = 0; i < n_want && (int)i < n; i++) {
-        if (strcmp(events[i], want[i]) != 0)
-            fail_msg("event %zu: got %s, want %s", i, events[i], want[i]);
-    }
-    assert_int_equal(n, n_want);
-    reply_free(&reply);
-}
-
-#define EVENTS(path, body, ...)                                                                    \
-    do {                                                                                           \
-        static const char *const want[] = {__VA_ARGS__};                                           \
-        check_events(path, body, want, PL_ARRAY_LEN(want));                                        \
-    } while (0)
 
 static void streams_have_openai_s_chunks(void **state)
 {
     (void)state;
     EVENTS(
-        CHAT, chat_body("ab", ",\"max_tokens\":2,\"stream\":true"),
+        &live, CHAT, chat_body("ab", ",\"max_tokens\":2,\"stream\":true"),
         "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
         "\"logprobs\":null,\"finish_reason\":null}]}",
         "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"logprobs\":null,"
@@ -178,7 +109,7 @@ static void streams_have_openai_s_chunks(void **state)
         "\"finish_reason\":null}]}",
         "\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"length\"}]}",
         "[DONE]");
-    EVENTS(COMPLETION, "{\"prompt\":\"a\",\"max_tokens\":1,\"stream\":true}",
+    EVENTS(&live, COMPLETION, "{\"prompt\":\"a\",\"max_tokens\":1,\"stream\":true}",
            "\"choices\":[{\"index\":0,\"text\":\"a\",\"logprobs\":null,\"finish_reason\":null}]}",
            "\"choices\":[{\"index\":0,\"text\":\"\",\"logprobs\":null,"
            "\"finish_reason\":\"length\"}]}",
@@ -189,7 +120,7 @@ static void usage_comes_last_and_is_null_before(void **state)
 {
     (void)state;
     EVENTS(
-        COMPLETION,
+        &live, COMPLETION,
         "{\"prompt\":\"a\",\"max_tokens\":1,\"stream\":true,\"stream_options\":"
         "{\"include_usage\":true}}",
         "\"choices\":[{\"index\":0,\"text\":\"a\",\"logprobs\":null,\"finish_reason\":null}],"
@@ -204,7 +135,7 @@ static void usage_comes_last_and_is_null_before(void **state)
 static void a_streamed_echo_comes_in_one_chunk(void **state)
 {
     (void)state;
-    EVENTS(COMPLETION,
+    EVENTS(&live, COMPLETION,
            "{\"prompt\":[97,98],\"max_tokens\":1,\"stream\":true,\"echo\":true,\"logprobs\":0}",
            "\"choices\":[{\"index\":0,\"text\":\"ab\",\"logprobs\":{\"tokens\":[\"a\",\"b\"],"
            "\"token_logprobs\":[null,-2],\"top_logprobs\":[null,null],\"text_offset\":[0,1]},"
@@ -220,17 +151,17 @@ static void a_streamed_echo_comes_in_one_chunk(void **state)
 static void an_error_before_the_first_byte_is_a_status(void **state)
 {
     (void)state;
-    EXPECT(CHAT, chat_body("error after 0", ",\"stream\":true"), 500,
+    EXPECT(&live, CHAT, chat_body("error after 0", ",\"stream\":true"), 500,
            {"error.message", "cpu: device lost"}, {"error.type", "server_error"},
            {"error.param", "null"});
-    EXPECT(CHAT, chat_body("error after 2", ""), 500, {"error.message", "cpu: device lost"});
-    EXPECT(CHAT, chat_body("broken", ""), 500, {"error.message", "fake: internal error"});
+    EXPECT(&live, CHAT, chat_body("error after 2", ""), 500, {"error.message", "cpu: device lost"});
+    EXPECT(&live, CHAT, chat_body("broken", ""), 500, {"error.message", "fake: internal error"});
 }
 
 static void an_error_in_a_stream_is_its_last_event(void **state)
 {
     (void)state;
-    EVENTS(COMPLETION, "{\"prompt\":\"error after 1\",\"max_tokens\":9,\"stream\":true}",
+    EVENTS(&live, COMPLETION, "{\"prompt\":\"error after 1\",\"max_tokens\":9,\"stream\":true}",
            "\"choices\":[{\"index\":0,\"text\":\"e\",\"logprobs\":null,\"finish_reason\":null}]}",
            "{\"error\":{\"message\":\"cpu: device lost\",\"type\":\"server_error\",\"param\":null,"
            "\"code\":null}}");
@@ -258,20 +189,21 @@ static void a_prompt_that_does_not_fit_is_named_with_numbers(void **state)
     char body[2048] = "{\"prompt\":\"", *at = body + strlen(body);
     memset(at, 'x', 600);
     memcpy(at + 600, "\"}", 3);
-    EXPECT(COMPLETION, body, 400, {"error.code", "context_length_exceeded"},
+    EXPECT(&live, COMPLETION, body, 400, {"error.code", "context_length_exceeded"},
            {"error.param", "prompt"},
            {"error.message",
             "prompt: 601 tokens and one to generate exceed the context length of 512 tokens"});
-    EXPECT(COMPLETION, "{\"prompt\":[1,99999]}", 400, {"error.param", "prompt"},
+    EXPECT(&live, COMPLETION, "{\"prompt\":[1,99999]}", 400, {"error.param", "prompt"},
            {"error.message", "prompt: token id 99999 at 1 is outside the vocabulary of 260"});
-    EXPECT(CHAT, chat_body("a", ",\"logit_bias\":{\"260\":1}"), 400, {"error.param", "logit_bias"});
-    EXPECT(COMPLETION, "{\"prompt\":[[]]}", 400, {"error.param", "prompt"});
+    EXPECT(&live, CHAT, chat_body("a", ",\"logit_bias\":{\"260\":1}"), 400,
+           {"error.param", "logit_bias"});
+    EXPECT(&live, COMPLETION, "{\"prompt\":[[]]}", 400, {"error.param", "prompt"});
 }
 
 static void models_are_known_by_their_names(void **state)
 {
     (void)state;
-    EXPECT(CHAT, chat_body("a", ",\"max_tokens\":1,\"model\":\"nope\""), 404,
+    EXPECT(&live, CHAT, chat_body("a", ",\"max_tokens\":1,\"model\":\"nope\""), 404,
            {"error.code", "model_not_found"}, {"error.param", "model"},
            {"error.type", "invalid_request_error"});
     static const char *const NAMES[] = {"fake", "alias", "general name", "default"};
@@ -345,28 +277,28 @@ static void the_request_id_is_echoed_or_made(void **state)
 static void llama_server_s_utilities_work(void **state)
 {
     (void)state;
-    EXPECT("/tokenize", "{\"content\":\"hi\"}", 200, {"tokens", "[ 104, 105 ]"});
-    EXPECT("/tokenize", "{\"content\":\"<s>\",\"add_special\":true}", 200,
+    EXPECT(&live, "/tokenize", "{\"content\":\"hi\"}", 200, {"tokens", "[ 104, 105 ]"});
+    EXPECT(&live, "/tokenize", "{\"content\":\"<s>\",\"add_special\":true}", 200,
            {"tokens", "[ 256, 256 ]"});
-    EXPECT("/tokenize", "{\"content\":\"<s>\",\"parse_special\":false}", 200,
+    EXPECT(&live, "/tokenize", "{\"content\":\"<s>\",\"parse_special\":false}", 200,
            {"tokens", "[ 60, 115, 62 ]"});
-    EXPECT("/tokenize", "{\"content\":\"h\xc3\xa9\",\"with_pieces\":true}", 200,
+    EXPECT(&live, "/tokenize", "{\"content\":\"h\xc3\xa9\",\"with_pieces\":true}", 200,
            {"tokens.0.id", "104"}, {"tokens.0.piece", "h"}, {"tokens.1.piece", "[ 195 ]"});
-    EXPECT("/tokenize", "{\"content\":5}", 400, {"error.param", "content"},
+    EXPECT(&live, "/tokenize", "{\"content\":5}", 400, {"error.param", "content"},
            {"error.message", "content: expected string, got number"});
-    EXPECT("/tokenize", "{}", 400, {"error.param", "content"});
-    EXPECT("/detokenize", "{\"tokens\":[104,105]}", 200, {"content", "hi"});
-    EXPECT("/detokenize", "{\"tokens\":[]}", 200, {"content", ""});
-    EXPECT("/detokenize", "{\"tokens\":[104,9999]}", 400, {"error.param", "tokens"});
-    EXPECT("/detokenize", "{\"tokens\":\"a\"}", 400, {"error.param", "tokens"});
-    EXPECT("/apply-template", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", 200,
+    EXPECT(&live, "/tokenize", "{}", 400, {"error.param", "content"});
+    EXPECT(&live, "/detokenize", "{\"tokens\":[104,105]}", 200, {"content", "hi"});
+    EXPECT(&live, "/detokenize", "{\"tokens\":[]}", 200, {"content", ""});
+    EXPECT(&live, "/detokenize", "{\"tokens\":[104,9999]}", 400, {"error.param", "tokens"});
+    EXPECT(&live, "/detokenize", "{\"tokens\":\"a\"}", 400, {"error.param", "tokens"});
+    EXPECT(&live, "/apply-template", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", 200,
            {"prompt", "a"}, {"fallback", "plain"});
-    EXPECT("/apply-template", "{\"messages\":7}", 400, {"error.param", "messages"});
-    EXPECT("/apply-template",
+    EXPECT(&live, "/apply-template", "{\"messages\":7}", 400, {"error.param", "messages"});
+    EXPECT(&live, "/apply-template",
            "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
            "\"chat_template\":\"<{{ messages[0].role }}>\"}",
            200, {"prompt", "<user>"});
-    EXPECT("/apply-template",
+    EXPECT(&live, "/apply-template",
            "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"chat_template\":\"{% if \"}",
            400, {"error.param", "chat_template"});
 }
@@ -383,25 +315,6 @@ static void metrics_are_well_formed_under_load(void **state)
     reply_free(&reply);
 }
 
-static uint32_t n_calls;
-
-static void count_calls(struct live *l)
-{
-    n_calls = server_n_calls(l->server);
-}
-
-/* Calls that are left after giving them a moment to end. */
-static uint32_t calls_left(void)
-{
-    for (int i = 0; i < 500; i++) {
-        live_on_loop(&live, count_calls);
-        if (n_calls == 0)
-            break;
-        (void)usleep(10000);
-    }
-    return n_calls;
-}
-
 static void a_vanished_client_cancels_its_call(void **state)
 {
     (void)state;
@@ -415,7 +328,7 @@ static void a_vanished_client_cancels_its_call(void **state)
     (void)close(stream);
     (void)close(whole);
     (void)close(hanging);
-    assert_int_equal(calls_left(), 0);
+    assert_int_equal(calls_left(&live), 0);
     assert_int_equal(fake_engine_cancels() - before, 3);
 }
 
@@ -426,7 +339,7 @@ static void a_reader_that_is_too_slow_is_dropped(void **state)
     int fd = live_send(&live, "POST", CHAT, "", chat_body("flood", ",\"stream\":true"));
     char byte;
     assert_int_equal(recv(fd, &byte, 1, 0), 1);
-    assert_int_equal(calls_left(), 0); /* nothing more was read, and nothing waits for it */
+    assert_int_equal(calls_left(&live), 0); /* nothing more was read, and nothing waits for it */
     assert_true(fake_engine_cancels() > before);
     (void)close(fd);
 }
@@ -454,7 +367,7 @@ static void many_clients_at_once_get_their_own_text(void **state)
         json_object_put(json);
         reply_free(&reply);
     }
-    assert_int_equal(calls_left(), 0);
+    assert_int_equal(calls_left(&live), 0);
 }
 
 static void while_loading_all_but_metrics_is_503(void **state)
