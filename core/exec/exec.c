@@ -111,7 +111,8 @@ static enum pl_status plan(struct exec *exec, struct pl_error *err)
                                         .seqs_max = options->seqs_max,
                                         .outputs_max = options->outputs_max,
                                         .dtype_kv = options->dtype_kv,
-                                        .block_tokens = EXEC_BLOCK_TOKENS};
+                                        .block_tokens = EXEC_BLOCK_TOKENS,
+                                        .ctx_tokens = options->ctx_tokens};
     struct model_info model;
     enum pl_status status = model_read_info(options->file, &model, err);
     if (status == PL_OK)

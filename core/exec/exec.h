@@ -53,7 +53,8 @@ struct exec_info {
         uint32_t window_tokens; /* 0 = full attention */
         uint64_t block_bytes;
     } groups[PL_KV_GROUPS_MAX];
-    char kv_layout[PL_NAME_MAX]; /* what a block's bytes mean: backend, layout ids, types: equal text, equal meaning */
+    char kv_layout
+        [PL_NAME_MAX]; /* what a block's bytes mean: backend, layout ids, types: equal text, equal meaning */
     uint32_t rows_max, seqs_max, outputs_max;
 };
 
@@ -68,13 +69,14 @@ void exec_device_stats(const struct exec *exec, struct pl_device_stats *ret);
 
 /* Where the caller writes one step; see step.h for the meaning of each. */
 struct exec_view {
-    int32_t *ids;         /* [rows_max] */
-    int32_t *pos;         /* [rows_max] */
-    int32_t *row_seq;     /* [rows_max] */
-    int32_t *seq_start;   /* [seqs_max + 1] */
-    int32_t *kv_len;      /* [seqs_max] */
-    int32_t *out_rows;    /* [outputs_max] */
-    int32_t *block_tables[PL_KV_GROUPS_MAX]; /* [seqs_max, max_blocks] of each group; entries that a window
+    int32_t *ids;       /* [rows_max] */
+    int32_t *pos;       /* [rows_max] */
+    int32_t *row_seq;   /* [rows_max] */
+    int32_t *seq_start; /* [seqs_max + 1] */
+    int32_t *kv_len;    /* [seqs_max] */
+    int32_t *out_rows;  /* [outputs_max] */
+    int32_t *block_tables
+        [PL_KV_GROUPS_MAX]; /* [seqs_max, max_blocks] of each group; entries that a window
                                               * group has given back are 0 and not read */
 };
 

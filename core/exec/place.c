@@ -10,16 +10,31 @@
 
 #include "base/banned.h"
 
-static struct pl_weight_desc describe(const struct graph_weight *weight,
-                                      const struct pl_value *value)
+static struct pl_weight_desc describe(const struct graph_weight *weight)
 {
     return (struct pl_weight_desc){.struct_size = sizeof(struct pl_weight_desc),
-                                   .dtype = value->dtype,
+                                   .dtype = weight->tensor->dtype,
                                    .use = weight->use,
-                                   .rows = value->rows,
-                                   .cols = value->cols,
-                                   .row_end = value->rows,
-                                   .col_end = value->cols};
+                                   .rows = weight->tensor->dims[1],
+                                   .cols = weight->tensor->dims[0],
+                                   .row_begin = weight->row_begin,
+                                   .row_end = weight->row_end,
+                                   .col_begin = weight->col_begin,
+                                   .col_end = weight->col_end};
+}
+
+static bool is_whole(const struct graph_weight *weight)
+{
+    return weight->row_end - weight->row_begin == weight->tensor->dims[1] &&
+           weight->col_end - weight->col_begin == weight->tensor->dims[0];
+}
+
+/* Of the file, for progress. */
+static uint64_t file_bytes(const struct graph_weight *weight)
+{
+    const struct gguf_tensor *tensor = weight->tensor;
+    uint64_t rows = (uint64_t)(weight->row_end - weight->row_begin);
+    return tensor->bytes / (uint64_t)tensor->dims[1] * rows;
 }
 
 enum pl_status exec_query_weights(struct exec *exec, struct pl_error *err)
@@ -28,7 +43,7 @@ enum pl_status exec_query_weights(struct exec *exec, struct pl_error *err)
     for (uint32_t i = 0; i < graph->n_weights; i++) {
         struct graph_weight *weight = &graph->weights[i];
         struct pl_value *value = &graph->values[weight->value];
-        struct pl_weight_desc desc = describe(weight, value);
+        struct pl_weight_desc desc = describe(weight);
         struct pl_weight_layout layout = {.struct_size = sizeof layout};
         struct pl_error why = {{0}};
         enum pl_status status = exec->api->weight_query(exec->device, &desc, &layout, &why);
@@ -36,7 +51,7 @@ enum pl_status exec_query_weights(struct exec *exec, struct pl_error *err)
             return pl_error_set(err, status, "exec: backend '%s', tensor '%s': %s", exec->api->name,
                                 weight->tensor->name_text, why.msg);
         value->layout = layout.layout;
-        weight->in_place = layout.in_place != 0;
+        weight->in_place = layout.in_place != 0 && is_whole(weight); /* parts may lie unaligned */
         weight->packed_bytes = pl_align_up(layout.bytes, exec->alignment_bytes);
     }
     return PL_OK;
@@ -132,7 +147,7 @@ static enum pl_status pack(struct exec *exec, const struct graph_weight *weight,
                            struct pl_error *err)
 {
     const struct pl_value *value = &exec->graph.values[weight->value];
-    struct pl_weight_desc desc = describe(weight, value);
+    struct pl_weight_desc desc = describe(weight);
     struct pl_error why = {{0}};
     enum pl_status status =
         exec->api->weight_pack(exec->device, &desc, weight->tensor->data, weight->tensor->bytes,
@@ -160,7 +175,7 @@ enum pl_status exec_place_weights(struct exec *exec, struct pl_error *err)
     uint64_t total = 0;
     uint64_t done = 0;
     for (uint32_t i = 0; i < exec->graph.n_weights; i++)
-        total += exec->graph.weights[i].tensor->bytes;
+        total += file_bytes(&exec->graph.weights[i]);
     for (uint32_t i = 0; i < exec->graph.n_weights; i++) {
         const struct graph_weight *weight = &exec->graph.weights[i];
         if (!is_imported(exec, weight)) {
@@ -168,7 +183,7 @@ enum pl_status exec_place_weights(struct exec *exec, struct pl_error *err)
             if (status != PL_OK)
                 return status;
         }
-        done += weight->tensor->bytes;
+        done += file_bytes(weight);
         if (exec->options.on_progress != NULL &&
             !exec->options.on_progress(exec->options.user, (double)done / (double)total))
             return pl_error_set(err, PL_ECANCELED, "exec: loading was given up");

@@ -10,7 +10,10 @@
 
 #include "base/banned.h"
 
-void arch_llama_emit(struct build *build)
-{
-    decoder_emit_plain(build);
-}
+const struct model_arch arch_llama = {
+    .name = "llama",
+    .emit = decoder_emit,
+    .rope = PL_ROPE_NORM,
+    .act = PL_ACT_SILU,
+    .qkv_bias = BUILD_OPTIONAL,
+};

@@ -1,6 +1,5 @@
 /*
- * Qwen2 and Qwen2.5: as Llama, with required biases on q, k and v and rotary embedding over halves; both are
- * said in the table row.
+ * Qwen2 and Qwen2.5: as Llama, with required biases on q, k and v and rotary embedding over halves.
  *
  * Source: Yang et al. 2024 (arXiv 2407.10671).
  */
@@ -9,7 +8,10 @@
 
 #include "base/banned.h"
 
-void arch_qwen2_emit(struct build *build)
-{
-    decoder_emit_plain(build);
-}
+const struct model_arch arch_qwen2 = {
+    .name = "qwen2",
+    .emit = decoder_emit,
+    .rope = PL_ROPE_NEOX,
+    .act = PL_ACT_SILU,
+    .qkv_bias = BUILD_REQUIRED,
+};

@@ -62,7 +62,7 @@ void graph_add_op(struct graph *graph, const struct pl_op *op)
     list[graph->n_ops++] = *op;
 }
 
-int32_t graph_add_weight(struct graph *graph, const struct gguf_tensor *tensor, uint32_t use,
+int32_t graph_add_weight(struct graph *graph, const struct graph_weight *weight,
                          const struct pl_value *value)
 {
     struct graph_weight *list = grow(graph, graph->weights, graph->n_weights, &graph->weights_cap,
@@ -71,9 +71,10 @@ int32_t graph_add_weight(struct graph *graph, const struct gguf_tensor *tensor, 
         return PL_NO_VALUE;
     graph->weights = list;
     int32_t index = graph_add_value(graph, value);
-    if (index != PL_NO_VALUE)
-        list[graph->n_weights++] =
-            (struct graph_weight){.tensor = tensor, .use = use, .value = index};
+    if (index == PL_NO_VALUE)
+        return index;
+    list[graph->n_weights] = *weight;
+    list[graph->n_weights++].value = index;
     return index;
 }
 

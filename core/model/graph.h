@@ -21,10 +21,11 @@
 /* Where a PL_VALUE_WEIGHT comes from. */
 struct graph_weight {
     const struct gguf_tensor *tensor;
-    uint32_t use;          /* enum pl_weight_use */
-    int32_t value;         /* index of its value */
-    uint64_t packed_bytes; /* core/exec: size in the device's layout */
-    bool in_place;         /* core/exec: the device takes the file's own bytes */
+    uint32_t use;                                   /* enum pl_weight_use */
+    int64_t row_begin, row_end, col_begin, col_end; /* the part of the tensor; whole for most */
+    int32_t value;                                  /* index of its value */
+    uint64_t packed_bytes;                          /* core/exec: size in the device's layout */
+    bool in_place; /* core/exec: the device takes the file's own bytes */
 };
 
 struct graph {
@@ -43,7 +44,8 @@ void graph_deinit(struct graph *graph);
 /* Appends a copy; the index, or PL_NO_VALUE after a failure. */
 int32_t graph_add_value(struct graph *graph, const struct pl_value *value);
 void graph_add_op(struct graph *graph, const struct pl_op *op);
-int32_t graph_add_weight(struct graph *graph, const struct gguf_tensor *tensor, uint32_t use,
+/* weight->value is filled in; packed_bytes and in_place stay for core/exec. */
+int32_t graph_add_weight(struct graph *graph, const struct graph_weight *weight,
                          const struct pl_value *value);
 
 /* A new activation shaped like rows of `like` with `cols` columns. */

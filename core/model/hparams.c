@@ -121,7 +121,8 @@ static void read_rope_scaling(struct reader *r, struct hparams *hp)
         factor = 1.0f;
     bool yarn = type.len == 4 && memcmp(type.data, "yarn", 4) == 0;
     bool linear = type.len == 6 && memcmp(type.data, "linear", 6) == 0;
-    bool none = type.len == 4 && memcmp(type.data, "none", 4) == 0;
+    bool none = (type.len == 4 && memcmp(type.data, "none", 4) == 0) ||
+                (type.len == 8 && memcmp(type.data, "longrope", 8) == 0); /* only by factors */
     if (r->status == PL_OK && !yarn && !linear && !none) {
         r->status = pl_error_set(r->err, PL_ENOTSUP, "model: key '%s': scaling '%.*s' unknown", key,
                                  (int)PL_MIN(type.len, (size_t)32), type.data);
@@ -130,14 +131,91 @@ static void read_rope_scaling(struct reader *r, struct hparams *hp)
     bool legacy_linear = none && has(r, "rope.scale_linear");
     if (yarn || linear || legacy_linear)
         hp->freq_scale = 1.0f / factor;
+    hp->attn_factor = get_f32(r, "rope.scaling.attn_factor", 0.0, 1e6, 1.0);
+    hp->rope_orig_ctx =
+        get_u32(r, "rope.scaling.original_context_length", HPARAMS_CTX_MAX, hp->ctx_train_tokens);
     if (yarn) {
         hp->ext_factor = 1.0f;
-        hp->attn_factor = get_f32(r, "rope.scaling.attn_factor", 0.0, 1e6, 1.0);
         hp->beta_fast = get_f32(r, "rope.scaling.yarn_beta_fast", 0.0, 1e6, 32.0);
         hp->beta_slow = get_f32(r, "rope.scaling.yarn_beta_slow", 0.0, 1e6, 1.0);
-        hp->rope_orig_ctx = get_u32(r, "rope.scaling.original_context_length", HPARAMS_CTX_MAX,
-                                    hp->ctx_train_tokens);
     }
+}
+
+/* Which layers have a window: a key with the period or with one number per layer, else the row's period. */
+static void read_window_layers(struct reader *r, struct hparams *hp)
+{
+    char key[KEY_MAX];
+    make_key(r, "attention.sliding_window_pattern", key);
+    const struct gguf_kv *kv = gguf_find(r->file, key);
+    uint32_t period = hp->arch->window_period;
+    if (kv != NULL && kv->type == GGUF_ARRAY) {
+        bool numbers =
+            kv->elem_type != GGUF_STRING && kv->elem_type != GGUF_F32 && kv->elem_type != GGUF_F64;
+        if (!numbers || kv->n_elems != hp->n_layers) {
+            r->status =
+                pl_error_set(r->err, PL_EFORMAT, "model: key '%s': expected %u numbers or booleans",
+                             key, hp->n_layers);
+            return;
+        }
+        for (uint32_t i = 0; i < hp->n_layers; i++)
+            hp->windowed[i] = gguf_elem_i64(kv, i) != 0;
+        return;
+    }
+    if (kv != NULL)
+        r->status = gguf_get_u32(r->file, key, &period, r->err);
+    for (uint32_t i = 0; i < hp->n_layers; i++) /* a period of 0: all of them */
+        hp->windowed[i] = period == 0 || i % period + 1 < period;
+}
+
+static void read_window(struct reader *r, struct hparams *hp)
+{
+    const struct model_arch *arch = hp->arch;
+    if (arch->window_period == 0)
+        return;
+    hp->window = arch->window_tokens;
+    if (has(r, "attention.sliding_window"))
+        hp->window = get_count(r, "attention.sliding_window");
+    if (r->status != PL_OK || hp->window == 0)
+        return;
+    if (hp->window > HPARAMS_CTX_MAX) {
+        r->status = pl_error_set(r->err, PL_EFORMAT,
+                                 "model: key '%s.attention.sliding_window': %u, expected 0..%u",
+                                 arch->name, hp->window, HPARAMS_CTX_MAX);
+        return;
+    }
+    read_window_layers(r, hp);
+    float base = arch->window_freq_base != 0.0f ? arch->window_freq_base : hp->freq_base;
+    hp->window_freq_base = get_f32(r, "rope.freq_base_swa", 1e-3, 1e12, (double)base);
+    hp->window_freq_scale = arch->window_unscaled ? 1.0f : hp->freq_scale;
+}
+
+/* A factor that may be given as a key and is 1 without, or where the key says 0. */
+static float get_multiplier(struct reader *r, const char *suffix)
+{
+    float value = r->status == PL_OK ? get_f32(r, suffix, 0.0, 1e6, 1.0) : 1.0f;
+    return value != 0.0f ? value : 1.0f;
+}
+
+static void read_scales(struct reader *r, struct hparams *hp)
+{
+    const struct model_arch *arch = hp->arch;
+    bool wide = arch->wide_layers != 0 && hp->n_layers == arch->wide_layers;
+    if (r->status != PL_OK)
+        return;
+    hp->attn_scale = 1.0f / sqrtf((float)(wide ? hp->n_embd / hp->n_heads : hp->head_dim));
+    hp->attn_softcap = get_f32(r, "attn_logit_softcapping", 0.0, 1e6, (double)arch->attn_softcap);
+    hp->final_softcap =
+        get_f32(r, "final_logit_softcapping", 0.0, 1e6, (double)arch->final_softcap);
+    hp->embd_scale = arch->embd_sqrt ? sqrtf((float)hp->n_embd) : 1.0f;
+    hp->residual_scale = 1.0f;
+    hp->logit_scale = 1.0f;
+    if (!arch->multipliers)
+        return;
+    hp->embd_scale = get_multiplier(r, "embedding_scale");
+    hp->residual_scale = get_multiplier(r, "residual_scale");
+    hp->logit_scale = 1.0f / get_multiplier(r, "logit_scale");
+    if (has(r, "attention.scale"))
+        hp->attn_scale = get_multiplier(r, "attention.scale");
 }
 
 static void read_attention(struct reader *r, struct hparams *hp)
@@ -235,6 +313,8 @@ enum pl_status hparams_read(const struct gguf *file, struct hparams *ret, struct
     hp.norm_eps = get_f32(&r, "attention.layer_norm_rms_epsilon", 0.0, 1.0, 1e-5);
     hp.freq_base = get_f32(&r, "rope.freq_base", 1e-3, 1e12, 10000.0);
     read_rope_scaling(&r, &hp);
+    read_window(&r, &hp);
+    read_scales(&r, &hp);
     if (get_count(&r, "expert_count") > 0)
         r.status = pl_error_set(err, PL_ENOTSUP,
                                 "model: key '%s.expert_count': mixtures of experts are not "

@@ -26,11 +26,19 @@ struct hparams {
     uint32_t n_vocab;              /* rows of token_embd.weight */
     uint32_t ctx_train_tokens;
     uint32_t rot_dim;       /* rotated elements of a head, even */
-    uint32_t rope_orig_ctx; /* YaRN */
+    uint32_t rope_orig_ctx; /* tokens that the unscaled rotation was trained for */
     float norm_eps;
     float freq_base, freq_scale;   /* theta; 1/factor of linear and YaRN scaling */
     float ext_factor, attn_factor; /* YaRN */
     float beta_fast, beta_slow;
+    float attn_scale;                              /* of scores */
+    float attn_softcap, final_softcap;             /* 0 = none */
+    float embd_scale, residual_scale, logit_scale; /* 1 for most */
+
+    /* Layers that see the last `window` tokens only, and how they rotate. */
+    uint32_t window; /* 0 = none */
+    float window_freq_base, window_freq_scale;
+    bool windowed[HPARAMS_LAYERS_MAX];
 };
 
 PL_NODISCARD enum pl_status hparams_read(const struct gguf *file, struct hparams *ret,

@@ -20,6 +20,7 @@ struct model_limits {
     uint32_t rows_max, seqs_max, outputs_max; /* T, S, O */
     uint32_t dtype_kv;                        /* PL_DTYPE_F16, PL_DTYPE_F32 or PL_DTYPE_Q8_0 */
     uint32_t block_tokens;                    /* P */
+    uint32_t ctx_tokens; /* longest sequence that is meant; 0 = the model's: picks rope factors */
 };
 
 struct model_info {

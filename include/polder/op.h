@@ -232,6 +232,7 @@ union pl_op_params {
 #define PL_NO_VALUE   (-1) /* an optional operand that is absent; unused slots hold it too */
 
 /* Slots of pl_op.in by op. Ops that are not listed take in[0] (and in[1]) in reading order:
+ * (out[0] of ADD, MUL, SCALE and SOFTCAP may be in[0].)
  * EMBED table; RMSNORM x, w; LAYERNORM x, w, b; GLU gate, up; ADD and MUL a, b, where b may have one row that
  * serves all rows of a; SCALE, SOFTCAP, ACT x; GATHER_ROWS x [T, C], index i32 [O, 1]:
  * out0[o, :] = x[index[o], :]. */

@@ -19,7 +19,7 @@ except ImportError:
     print("skipped: python3-numpy is absent")
     sys.exit(77)
 
-ARCHITECTURES = {"llama", "qwen2"}
+ARCHITECTURES = {"llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "granite"}
 TYPES = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL", "MXFP4",
          "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"}
 FLOAT_TYPES = {"F32", "F16", "BF16"}
@@ -69,9 +69,9 @@ def judge_logits(name, kind, got, want, dequant, reference):
     check(share >= 0.99, f"{name}: top-1 equal at {100 * share:.1f} % of {int(clear.sum())} clear positions (C3)")
 
 
-def judge_greedy(name, kind, got, greedy, sigma):
+def judge_greedy(name, case, got, greedy, sigma):
     """sigma: None if the margins are in standard deviations already."""
-    least = 0.001 if kind == "F32" else 0.1
+    least = 0.1 if case["type"] != "F32" else 0.005 if case["arch"].startswith("gemma") else 0.001
     margins = greedy.get("margin_sigma")
     if margins is None:
         margins = [m / sigma for m in greedy["margin"]]
@@ -117,7 +117,7 @@ def run_greedy(program, model, case, name, tokens, greedy, scratch):
         out = os.path.join(scratch, "sigma.npy")
         bench(program, "logits", "--model", model, "--tokens", ids, "--output", out)
         sigma = float(np.std(np.load(out)[-1]))
-    judge_greedy(f"{case['model']} {name}", case["type"], got, greedy, sigma)
+    judge_greedy(f"{case['model']} {name}", case, got, greedy, sigma)
 
 
 def run_case(program, folder, path, scratch):
