@@ -127,8 +127,8 @@ static enum pl_status check_listen(const struct options *o, struct pl_error *err
 
 static enum pl_status check(struct options *o, struct pl_error *err)
 {
-    static const char *const KV[] = {"f16", "f32"};
-    static const enum engine_kv_type KV_TYPES[] = {ENGINE_KV_F16, ENGINE_KV_F32};
+    static const char *const KV[] = {"f16", "q8_0", "f32"};
+    static const enum engine_kv_type KV_TYPES[] = {ENGINE_KV_F16, ENGINE_KV_Q8_0, ENGINE_KV_F32};
     static const char *const LEVELS[] = {"error", "warn", "info", "debug"};
     static const enum pl_log_level LEVEL_VALUES[] = {PL_LOG_ERROR, PL_LOG_WARN, PL_LOG_INFO,
                                                      PL_LOG_DEBUG};
@@ -140,12 +140,19 @@ static enum pl_status check(struct options *o, struct pl_error *err)
         return status;
     if (o->model == NULL)
         return pl_error_set(err, PL_EINVAL, "--model FILE is required");
+    if (o->kv_disk_mb > 0 && o->kv_disk_dir == NULL)
+        return pl_error_set(err, PL_EINVAL, "--kv-disk-mb: needs --kv-disk-dir");
     o->kv = KV_TYPES[kv];
+    o->kv_type = KV[kv];
+    if (o->kv_disk_dir != NULL && o->kv_disk_mb == 0)
+        o->kv_disk_mb = OPTIONS_KV_DISK_MB_DEFAULT;
     o->level = LEVEL_VALUES[level];
     if (o->listen == NULL)
         o->listen = OPTIONS_LISTEN_DEFAULT;
     if (!o->has_shutdown_timeout)
         o->shutdown_timeout = OPTIONS_SHUTDOWN_TIMEOUT_DEFAULT;
+    if (o->trust_socket && strncmp(o->listen, "unix:", 5) != 0)
+        return pl_error_set(err, PL_EINVAL, "--trust-socket: needs --listen unix:/path");
     return check_listen(o, err);
 }
 

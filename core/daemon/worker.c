@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -31,6 +32,8 @@
 
 #define TEMPLATE_FILE_MAX ((size_t)4 << 20) /* bytes: the largest published one has 20 KB */
 #define NAMES_MAX         8
+#define HOP_KEY_MIN       16  /* bytes: 96 bits of base64, not to be guessed */
+#define HOP_KEY_MAX       256 /* of a file that is a key and nothing else */
 
 struct worker {
     const struct options *options;
@@ -69,6 +72,13 @@ static bool on_progress(void *user, double fraction)
     return !atomic_load(&w->give_up);
 }
 
+/* Any thread. */
+static void on_log(void *user, const char *line)
+{
+    (void)user;
+    log_info("%s", line);
+}
+
 static void *load(void *user)
 {
     struct worker *w = user;
@@ -84,6 +94,13 @@ static void *load(void *user)
         .seqs_max = o->max_seqs,
         .rows_max = o->batch_tokens,
         .queue_max = o->queue,
+        .no_prefix_cache = o->no_prefix_cache,
+        .kv_ram_bytes = (uint64_t)o->kv_ram_mb << 20,
+        .kv_disk_dir = o->kv_disk_dir,
+        .kv_disk_bytes = (uint64_t)o->kv_disk_mb << 20,
+        .draft_max = o->draft,
+        .step_target_ms = o->step_target_ms,
+        .on_log = on_log,
         .on_progress = on_progress,
         .user = w,
     };
@@ -268,19 +285,57 @@ static enum pl_status start_listening(struct worker *w, struct pl_error *err)
     return PL_OK;
 }
 
+/* The file's text without its line end, to be wiped and freed by the caller. */
+static enum pl_status read_hop_key(const char *path, char **ret, struct pl_error *err)
+{
+    char *key = NULL;
+    size_t n = 0;
+    struct stat about;
+    enum pl_status status = file_read(path, HOP_KEY_MAX + 2, &key, &n, err);
+    if (status != PL_OK)
+        return status;
+    while (n > 0 && (key[n - 1] == '\n' || key[n - 1] == '\r'))
+        key[--n] = '\0';
+    bool usable = n >= HOP_KEY_MIN && n <= HOP_KEY_MAX;
+    for (size_t i = 0; usable && i < n; i++)
+        usable = key[i] > 0x20 && key[i] < 0x7f;
+    if (!usable) {
+        explicit_bzero(key, n);
+        free(key);
+        return pl_error_set(err, PL_EINVAL,
+                            "--hop-key-file %s: expected one line of %d to %d visible characters",
+                            path, HOP_KEY_MIN, HOP_KEY_MAX);
+    }
+    if (stat(path, &about) == 0 && (about.st_mode & S_IROTH) != 0)
+        log_warn("%s is readable by everybody on this machine", path);
+    *ret = key;
+    return PL_OK;
+}
+
 static enum pl_status open_server(struct worker *w, struct pl_error *err)
 {
-    char *tmpl = NULL;
+    const struct options *o = w->options;
+    char *tmpl = NULL, *key = NULL;
     size_t n = 0;
-    if (w->options->chat_template != NULL) {
-        enum pl_status status =
-            file_read(w->options->chat_template, TEMPLATE_FILE_MAX, &tmpl, &n, err);
-        if (status != PL_OK)
-            return status;
-    }
+    enum pl_status status = PL_OK;
+    if (o->chat_template != NULL)
+        status = file_read(o->chat_template, TEMPLATE_FILE_MAX, &tmpl, &n, err);
+    if (status == PL_OK && o->hop_key_file != NULL)
+        status = read_hop_key(o->hop_key_file, &key, err);
     struct server_options options = {
-        .names = w->names, .n_names = w->n_names, .chat_template = tmpl};
-    enum pl_status status = server_open(w->loop, &options, &w->server, err);
+        .names = w->names,
+        .n_names = w->n_names,
+        .chat_template = tmpl,
+        .hop_key = key,
+        .trust_unix = o->trust_socket,
+        .cache_dtype = o->kv_type,
+        .no_prefix_cache = o->no_prefix_cache,
+    };
+    if (status == PL_OK)
+        status = server_open(w->loop, &options, &w->server, err);
+    if (key != NULL)
+        explicit_bzero(key, strlen(key));
+    free(key);
     free(tmpl);
     return status;
 }
@@ -315,6 +370,7 @@ static void finish(struct worker *w)
     http_server_close(w->http);
     if (w->loader_started)
         (void)pthread_join(w->loader, NULL);
+    server_stop(w->server);
     engine_close(w->opened);
     server_close(w->server);
     if (w->loop != NULL) {

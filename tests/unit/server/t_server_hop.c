@@ -142,12 +142,12 @@ static void malformed_fields_of_a_hop_are_named(void **state)
         struct expect row = {"error.param", ROWS[i].param};
         check_ask(&live, CHAT, headers, chat_body("a", ""), 400, &row, 1);
     }
-    char headers[400] = HOP "x-polder-org: ", *at = headers + strlen(headers);
-    memset(at, 'o', 257);
-    memcpy(at + 257, "\r\n", 3);
+    char headers[400], name[ENGINE_NAME_MAX + 2] = "";
+    memset(name, 'o', ENGINE_NAME_MAX + 1);
+    (void)snprintf(headers, sizeof headers, HOP "x-polder-org: %s\r\n", name);
     EXPECT_WITH(&live, CHAT, headers, chat_body("a", ""), 400, {"error.param", "x-polder-org"});
-    memcpy(at + 256, "\r\n", 3);
-    assert_int_equal(strlen(ask_with(&live, headers, ",\"max_tokens\":1").scope), 256);
+    (void)snprintf(headers, sizeof headers, HOP "x-polder-org: %s\r\n", name + 1);
+    assert_string_equal(ask_with(&live, headers, ",\"max_tokens\":1").scope, name + 1);
 }
 
 static void a_trusted_unix_socket_is_a_hop(void **state)

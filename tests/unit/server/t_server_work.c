@@ -164,19 +164,32 @@ static void a_client_that_leaves_meanwhile_is_forgotten(void **state)
     assert_int_equal(fake_engine_cancels() - before, 1);
 }
 
+static unsigned long queue_full(void)
+{
+    static const char LINE[] = "reason=\"queue_full\"} ";
+    struct reply reply = live_ask(&live, "GET", "/metrics", "");
+    const char *at = strstr(reply.body, LINE);
+    assert_non_null(at);
+    unsigned long n = strtoul(at + sizeof LINE - 1, NULL, 10);
+    reply_free(&reply);
+    return n;
+}
+
 static void too_many_large_bodies_are_429(void **state)
 {
     (void)state;
     enum { N = SERVER_WORK_MAX + 4 };
     static int fds[N];
     int n_refused = 0, n_done = 0;
+    unsigned long before = queue_full();
     fake_gate_close();
     fds[0] = send_padded(&live, COMPLETION, GATED);
     wait_preparing(&live, 1);
     (void)usleep(20000); /* it is with the thread now */
     for (int i = 1; i < N; i++)
         fds[i] = send_padded(&live, COMPLETION, GATED);
-    wait_preparing(&live, SERVER_WORK_MAX + 1);
+    for (int i = 0; i < 1000 && queue_full() < before + 3; i++)
+        (void)usleep(2000);
     fake_gate_open();
     for (int i = 0; i < N; i++) {
         struct reply reply = live_read(fds[i]);
