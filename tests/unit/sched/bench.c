@@ -175,7 +175,7 @@ const struct sched_plan *bench_plan(struct bench *b)
     uint32_t n_rows = 0;
     uint32_t n_outputs = 0;
     uint32_t n_decode_rows = 0;
-    assert_true(sched_check(b->sched));
+    assert_true((b->fast && b->n_steps % 64 != 0) || sched_check(b->sched));
     for (uint32_t i = 0; i < plan->n_items; i++) {
         const struct sched_item *item = &plan->items[i];
         check_item(b, item);
@@ -264,7 +264,7 @@ void bench_finish(struct bench *b, const struct sched_plan *plan, int64_t took_n
 {
     if (plan->n_items == 0)
         return;
-    for (uint32_t i = 0; i < plan->n_items; i++)
+    for (uint32_t i = 0; i < plan->n_items && !b->fast; i++)
         compute_item(b, &plan->items[i]);
     b->n_steps++;
     b->n_rows += plan->n_rows;
@@ -277,7 +277,7 @@ void bench_finish(struct bench *b, const struct sched_plan *plan, int64_t took_n
         fork_client(b, c);
         sample(b, c, plan->items[i].n_draft);
     }
-    assert_true(sched_check(b->sched));
+    assert_true(b->fast || sched_check(b->sched));
 }
 
 const struct sched_plan *bench_step(struct bench *b)

@@ -22,6 +22,7 @@ struct bench {
     uint64_t *content; /* [n_blocks * P] chain of the tokens up to there */
     int64_t now_ns;
     uint64_t n_steps, n_rows, n_copies;
+    bool fast; /* long experiments: looks at the whole every 64 steps, at no contents */
 };
 
 struct bench_options {
