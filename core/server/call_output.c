@@ -235,7 +235,7 @@ static void reply_whole(struct call *call)
     json_begin(&w, &out);
     shapes_begin(&call->envelope, &w);
     for (uint32_t p = 0; p < call->n_prompts; p++) {
-        struct choice *choices = &call->choices[p * call->n_made];
+        struct choice *choices = &call->choices[(size_t)p * call->n_made];
         pick_best(call, choices);
         for (uint32_t i = 0; i < call->n; i++)
             write_choice(call, &choices[i], p * call->n + i, &w);
