@@ -130,16 +130,23 @@ static void greedy_text_equals_the_stored_one(void **state)
 static const int32_t STORY[] = {1,   403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421,
                                 395, 317, 426, 338, 401, 396, 267, 337, 410, 408, 419, 292, 411};
 
+/* A story told over and over, so that there is much to share and to guess; two texts in three begin with it. */
+static int32_t long_story[5 * PL_ARRAY_LEN(STORY)];
+
 static struct engine_request crowd_request(uint32_t i)
 {
+    for (size_t j = 0; long_story[0] == 0 && j < PL_ARRAY_LEN(long_story); j++)
+        long_story[PL_ARRAY_LEN(long_story) - 1 - j] =
+            STORY[PL_ARRAY_LEN(STORY) - 1 - j % PL_ARRAY_LEN(STORY)];
+    bool is_long = i % 3 != 0;
     struct engine_sampling sampling = engine_sampling_default();
     sampling.temperature = i % 2 == 0 ? 0.0f : 1.0f;
     sampling.top_k = i % 3 == 0 ? 20 : 0;
     sampling.has_seed = true;
     sampling.seed = i;
     return (struct engine_request){
-        .prompt = STORY,
-        .n_prompt = 1 + i % (uint32_t)PL_ARRAY_LEN(STORY),
+        .prompt = is_long ? long_story : STORY,
+        .n_prompt = is_long ? 60 + i : 1 + i % (uint32_t)PL_ARRAY_LEN(STORY),
         .max_tokens = 10 + i % 40,
         .sampling = sampling,
         .ignore_eos = true,
@@ -167,11 +174,10 @@ static void free_clients(struct client *clients)
     free(clients);
 }
 
-static void assert_crowd(const char *name, const struct client *solo, struct engine_options options,
-                         bool halved)
+/* All at once, against what each said alone; in an engine that may have seen all of them before. */
+static void run_crowd(struct engine *engine, const struct client *solo, bool halved)
 {
     struct client *crowd = calloc(N_CLIENTS, sizeof *crowd);
-    struct engine *engine = open_model(name, options);
     struct engine_stats before, after;
     assert_non_null(crowd);
     engine_stats(engine, &before);
@@ -194,9 +200,37 @@ static void assert_crowd(const char *name, const struct client *solo, struct eng
     assert_int_equal(after.device_allocs, before.device_allocs);
     assert_int_equal(after.device_compiles, before.device_compiles);
     assert_int_equal(after.blocks_used, 0);
-    engine_close(engine);
     free_clients(crowd);
 }
+
+static void assert_crowd(const char *name, const struct client *solo, struct engine_options options,
+                         bool halved)
+{
+    struct engine_stats first, second;
+    struct engine *engine = open_model(name, options);
+    run_crowd(engine, solo, halved);
+    engine_stats(engine, &first);
+    if (!halved)
+        run_crowd(engine, solo, false); /* what was computed is found again */
+    engine_stats(engine, &second);
+    if (!halved && !options.no_prefix_cache)
+        assert_true(second.cache_hit_tokens > first.cache_hit_tokens);
+    if (options.no_prefix_cache)
+        assert_int_equal(second.cache_hit_tokens, 0);
+    if (options.draft_max > 0)
+        assert_true(second.accepted_tokens > 0);
+    engine_close(engine);
+}
+
+static const struct engine_options OPTIONS[] = {
+    {.n_threads = 1, .no_prefix_cache = true},
+    {.n_threads = 1},
+    {.n_threads = 2},
+    {.rows_max = 7},
+    {.n_threads = 2, .draft_max = 5},
+    {.ctx_tokens = 192, .kv_tokens = 640}, /* preempts and evicts */
+    {.ctx_tokens = 192, .kv_tokens = 640, .kv_ram_bytes = 1 << 20, .draft_max = 3},
+};
 
 static void text_and_logprobs_are_the_same_alone_and_among_63_others(void **state)
 {
@@ -204,12 +238,10 @@ static void text_and_logprobs_are_the_same_alone_and_among_63_others(void **stat
     static const char *const models[3] = {"models/stories260K", "models/stories260K-Q8_0",
                                           "golden/qwen2"};
     for (size_t i = 0; i < N_MODELS; i++) {
-        struct client *solo = solo_clients(models[i], (struct engine_options){.n_threads = 1});
-        assert_crowd(models[i], solo, (struct engine_options){.n_threads = 1}, false);
-        assert_crowd(models[i], solo, (struct engine_options){.n_threads = 2}, false);
-        assert_crowd(models[i], solo, (struct engine_options){.rows_max = 7}, false);
-        assert_crowd(models[i], solo, (struct engine_options){.ctx_tokens = 128, .kv_tokens = 320},
-                     false);
+        struct client *solo = solo_clients(
+            models[i], (struct engine_options){.n_threads = 1, .no_prefix_cache = true});
+        for (size_t k = 0; k < PL_ARRAY_LEN(OPTIONS); k++)
+            assert_crowd(models[i], solo, OPTIONS[k], false);
         free_clients(solo);
     }
 }
