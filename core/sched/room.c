@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "base/banned.h"
 
-#define DEBT            512.0 /* virtual tokens that a waiting tenant may be behind before others yield */
+#define DEBT            1024.0 /* virtual tokens that a waiting tenant may be behind before others yield */
 #define YIELD_TRIALS    16  /* sequences of a tenant that are looked at for one that may yield */
 #define YIELD_PART      16  /* of all seats, so many may yield in a plan, and one more */
 #define RESERVE_MAX     64  /* blocks for each running sequence */

@@ -7,6 +7,11 @@
 #include "base/hash.h"
 #include "base/banned.h"
 
+/* How far below the others a tenant may be when it enters the queue, in virtual tokens: one that uses less than its
+ * share has its next prompt computed at once. It is no income: counters only rise, so that whoever enters a
+ * thousand times is ahead by that much in all. */
+#define CREDIT 512.0
+
 /* ---- accounts -------------------------------------------------------------------------------- */
 
 static int compare(const struct sched_tenant *a, const struct sched_tenant *b)
@@ -156,7 +161,8 @@ void sched_tenant_arrive(struct sched *sched, struct sched_tenant *tenant, int32
     /* Waiting on a lower level must not save up service for this one. */
     const struct sched_seq *first = sched_tree_first(&tenant->waiting);
     if (first == NULL || first->priority > priority)
-        tenant->counter = PL_MAX(tenant->counter, entry_level(sched, tenant));
+        tenant->counter =
+            PL_MAX(tenant->counter, entry_level(sched, tenant) - CREDIT / tenant->weight);
     if (tenant->n_running + tenant->n_waiting > 0)
         return;
     tenant->planned = 0;

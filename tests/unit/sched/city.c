@@ -28,7 +28,6 @@ const struct machine city_accelerator = {
 struct citizen {
     struct client client; /* first */
     uint32_t load;
-    uint32_t n_counted; /* output tokens before the counted time, then all */
 };
 
 struct town {
@@ -177,6 +176,13 @@ static void sum_up(struct town *t, uint32_t i)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static struct sched_tenant *enter(struct town *t, uint32_t i)
+{
+    const struct load *load = &t->city->loads[i];
+    return sched_tenant_enter(t->b.sched, load->tenant, strlen(load->tenant),
+                              load->weight > 0 ? load->weight : 1);
+}
+
 static void open_town(struct town *t, struct city *city, struct outcome *ret)
 {
     *t = (struct town){.city = city, .out = ret};
@@ -193,11 +199,9 @@ static void open_town(struct town *t, struct city *city, struct outcome *ret)
     assert_true(t->live != NULL && t->next_ns != NULL && t->n_sent != NULL && t->n_inside != NULL &&
                 t->ttft != NULL && t->held != NULL);
     for (uint32_t i = 0; i < n; i++) {
-        const struct load *load = &city->loads[i];
-        t->next_ns[i] = load->from_ns;
-        if (!load->leaves)
-            t->held[i] = sched_tenant_enter(t->b.sched, load->tenant, strlen(load->tenant),
-                                            load->weight > 0 ? load->weight : 1);
+        t->next_ns[i] = city->loads[i].from_ns;
+        if (!city->loads[i].leaves)
+            t->held[i] = enter(t, i);
     }
 }
 
@@ -240,6 +244,9 @@ void city_live(struct city *city, struct outcome *ret)
         }
         bury_done(&t);
     }
+    for (uint32_t i = 0; i < city->n_loads; i++)
+        if (t.held[i] == NULL) /* an account that nobody uses now isn't told of */
+            t.held[i] = enter(&t, i);
     count_service(&t, 1);
     close_town(&t);
 }

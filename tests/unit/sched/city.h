@@ -35,8 +35,7 @@ struct load {
 };
 
 struct outcome {
-    double service; /* prompt + 2 * output tokens computed, in the counted time */
-    uint64_t n_output;
+    double service;   /* prompt + 2 * output tokens computed, in the counted time */
     uint32_t n_first; /* requests with a first token (or still without), sent in that time */
     double ttft_mean_ms, ttft_p95_ms;
     double gap_max_ms; /* worst time between two tokens of one request */
