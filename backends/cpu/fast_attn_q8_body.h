@@ -107,7 +107,24 @@ static inline int32_t load_pair(const int16_t *p)
     return pair;
 }
 
-/* s[b][0..16) = q . K for nb queries; nb is a constant after inlining. */
+/* whole[b] = q . K over one block of 32; nb is a constant after inlining. */
+ALWAYS_INLINE void block_dots(vi (*whole)[TILE_VECS], const int16_t *const *q, const int8_t *bytes,
+                              int64_t block, int nb)
+{
+    for (int b = 0; b < nb; b++)
+        for (int c = 0; c < TILE_VECS; c++)
+            whole[b][c] = (vi)vf_set1(0.0F);
+    for (int64_t i = block; i < block + KV_Q8_BLOCK; i += 2) {
+        vs key[TILE_VECS];
+        for (int64_t c = 0; c < TILE_VECS; c++)
+            key[c] = vs_load_bytes(bytes + i * KV_TILE + c * 2 * VF_N);
+        for (int b = 0; b < nb; b++)
+            for (int c = 0; c < TILE_VECS; c++)
+                whole[b][c] = vi_dot(whole[b][c], key[c], load_pair(q[b] + i));
+    }
+}
+
+/* s[b][0..16) = q . K for nb queries. */
 ALWAYS_INLINE void scores_q8(float (*s)[KV_TILE], const int16_t *const *q, const float *q_scale,
                              const uint8_t *k, int64_t d, int nb)
 {
@@ -119,17 +136,7 @@ ALWAYS_INLINE void scores_q8(float (*s)[KV_TILE], const int16_t *const *q, const
             sum[b][c] = vf_set1(0.0F);
     for (int64_t block = 0; block < d; block += KV_Q8_BLOCK) {
         vi whole[ATTN_BATCH_N][TILE_VECS];
-        for (int b = 0; b < nb; b++)
-            for (int c = 0; c < TILE_VECS; c++)
-                whole[b][c] = (vi)vf_set1(0.0F);
-        for (int64_t i = block; i < block + KV_Q8_BLOCK; i += 2) {
-            vs key[TILE_VECS];
-            for (int c = 0; c < TILE_VECS; c++)
-                key[c] = vs_load_bytes(bytes + i * KV_TILE + c * 2 * VF_N);
-            for (int b = 0; b < nb; b++)
-                for (int c = 0; c < TILE_VECS; c++)
-                    whole[b][c] = vi_dot(whole[b][c], key[c], load_pair(q[b] + i));
-        }
+        block_dots(whole, q, bytes, block, nb);
         for (int c = 0; c < TILE_VECS; c++) {
             vf scale = vf_load_half(scales + block / KV_Q8_BLOCK * KV_TILE + c * VF_N);
             for (int b = 0; b < nb; b++)
