@@ -232,7 +232,7 @@ static void plan_prefills(struct sched *sched)
     struct chunk chunk = open_chunk(sched);
     bool open = !sched->pressed;
     uint32_t n_stalls = 0;
-    while (rows_left(sched) > 0 && outputs_left(sched) > 0) {
+    while (rows_left(sched) > 0) {
         struct sched_seq *seq = next_prefill(sched, open);
         if (seq == NULL)
             break;

@@ -71,9 +71,8 @@ static void higher_priority_takes_the_seat_of_a_lower_one(void **state)
     bench_step(&b);
     assert_int_equal(c[3].seq.state, SCHED_WAITING); /* equals wait */
     run_until_done(&b);
-    assert_true(c[3].first_step < c[0].last_ns || c[0].done);
     assert_int_equal(stats_of(&b).preemptions, 1);
-    assert_int_equal(stats_of(&b).recomputed_tokens, 10); /* the rest was found: 32 of 42 */
+    assert_int_equal(stats_of(&b).recomputed_tokens, 9); /* of 41, 32 were found */
     close_bench(&b);
 }
 
@@ -242,17 +241,18 @@ static void a_common_beginning_is_computed_once(void **state)
 {
     (void)state;
     struct bench b;
-    open_bench(&b, 512, 64, 32);
+    open_bench(&b, 512, 512, 32);
     for (uint32_t i = 0; i < 32; i++)
         start(&b, i,
               (struct client_options){.n_shared = 320, .shared = 7, .n_prompt = 325, .n_new = 2});
     start(&b, 32, (struct client_options){.n_prompt = 20, .n_new = 2});
     bench_step(&b);
-    assert_int_equal(stats_of(&b).running, 1);
-    assert_int_equal(stats_of(&b).stalled, 31); /* put off after the first that computes it */
+    assert_int_equal(stats_of(&b).running,
+                     2); /* the last one has overtaken those that are put off */
+    assert_int_equal(stats_of(&b).stalled, 31);
+    assert_int_equal(c[32].first_step, 0);
     run_until_done(&b);
-    assert_true(b.n_rows <= 320 + 32 * (5 + 1) + 21);
-    assert_true(c[32].first_step < 8);
+    assert_int_equal(b.n_rows, 320 + 32 * (5 + 1) + 20 + 1);
     for (uint32_t i = 1; i < 32; i++)
         assert_int_equal(c[i].seq.n_cached, 320);
     close_bench(&b);
@@ -276,10 +276,10 @@ static void nobody_waits_for_one_that_gets_no_rows(void **state)
     bench_step(&b);
     start(&b, 3,
           (struct client_options){.n_shared = 320, .shared = 7, .n_prompt = 330, .n_new = 1});
-    for (int i = 0; i < 60 && !c[3].done; i++)
+    for (int i = 0; i < 60 && c[3].seq.n_computed < 320; i++)
         bench_step(&b);
-    assert_true(c[3].done); /* two rows in a step bring a block in eight: it went ahead itself */
-    assert_true(!c[2].done);
+    /* Two rows in a step bring a block in eight: too little to wait for. */
+    assert_true(c[3].seq.n_computed >= 320 && c[2].seq.n_computed < 200);
     run_until_done(&b);
     close_bench(&b);
 }

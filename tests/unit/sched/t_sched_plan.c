@@ -92,7 +92,9 @@ static void rows_with_logits_are_limited_by_outputs(void **state)
     client_start(&b, &c[0], &all);
     start(&b, 1, 3, 2);
     const struct sched_plan *plan = bench_step(&b);
-    assert_int_equal(plan->n_items, 1); /* no outputs are left for the other's end */
+    assert_int_equal(plan->n_items, 2);
+    assert_int_equal(plan->items[1].n_rows, 2); /* no output is left for its end */
+    assert_false(plan->items[1].complete);
     assert_int_equal(plan->items[0].n_rows, 9);
     assert_int_equal(plan->items[0].n_outputs, 4);
     plan = bench_step(&b);
