@@ -153,7 +153,10 @@ class Api(unittest.TestCase):
             (CHAT, chat("a", model="other"), 404, "model"),
             (CHAT, chat("word " * 2000), 400, "messages"),
             (COMPLETIONS, {"prompt": [1, 512]}, 400, "prompt"),
-            (COMPLETIONS, {"prompt": "a", "n": 3}, 400, "n"),
+            (COMPLETIONS, {"prompt": "a", "n": 129}, 400, "n"),
+            (COMPLETIONS, {"prompt": "a", "n": 3, "best_of": 2}, 400, "best_of"),
+            (COMPLETIONS, {"prompt": "a", "best_of": 2, "stream": True}, 400, "best_of"),
+            (COMPLETIONS, {"prompt": "a", "priority": 1}, 400, "priority"),
             (COMPLETIONS, {"prompt": "a", "suffix": "b"}, 400, "suffix"),
             (COMPLETIONS, {"prompt": "x" * 10_000_000}, 400, "prompt"),
         ]

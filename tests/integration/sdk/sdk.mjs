@@ -60,6 +60,75 @@ fact("completes texts, echoes and scores them", async () => {
   assert.equal(answer.choices[1].logprobs.token_logprobs[0], null);
 });
 
+fact("gives several texts, whole and streamed", async () => {
+  const request = { model, messages, max_tokens: 10, n: 3, seed: 4, temperature: 0.9 };
+  const whole = await client.chat.completions.create(request);
+  assert.deepEqual(whole.choices.map((choice) => choice.index), [0, 1, 2]);
+  assert.equal(new Set(whole.choices.map((choice) => choice.message.content)).size, 3);
+  const one = await client.chat.completions.create({ ...request, n: 1 });
+  assert.equal(whole.usage.prompt_tokens, one.usage.prompt_tokens);
+  const texts = ["", "", ""];
+  let usage = null;
+  for await (const chunk of await client.chat.completions.create({
+    ...request, stream: true, stream_options: { include_usage: true } })) {
+    for (const choice of chunk.choices) texts[choice.index] += choice.delta.content ?? "";
+    usage = chunk.usage ?? usage;
+  }
+  assert.deepEqual(texts, whole.choices.map((choice) => choice.message.content));
+  assert.deepEqual(usage.completion_tokens, whole.usage.completion_tokens);
+});
+
+fact("collects several texts in the stream helper", async () => {
+  const final = await client.chat.completions.stream({ model, messages, max_tokens: 6, n: 2 }).finalChatCompletion();
+  assert.equal(final.choices.length, 2);
+  assert.ok(final.choices.every((choice) => choice.finish_reason !== null));
+});
+
+fact("picks the best of several", async () => {
+  const request = { model, prompt: "Once upon a time", max_tokens: 12, seed: 2, temperature: 1, logprobs: 0 };
+  const made = await client.completions.create({ ...request, n: 5 });
+  const told = await client.completions.create({ ...request, best_of: 5 });
+  const mean = (choice) => choice.logprobs.token_logprobs.reduce((a, b) => a + b) / choice.logprobs.tokens.length;
+  const best = made.choices.reduce((a, b) => (mean(b) > mean(a) ? b : a));
+  assert.equal(told.choices.length, 1);
+  assert.equal(told.choices[0].text, best.text);
+  assert.equal(told.usage.completion_tokens, made.usage.completion_tokens);
+});
+
+fact("tells what was cached", async () => {
+  const text = "Lily and Ben went to the park with their red ball. They saw a big dog. ".repeat(4);
+  const ask = () => client.chat.completions.create({ model, messages: [{ role: "user", content: text }], max_tokens: 2 });
+  const first = await ask(), second = await ask();
+  assert.equal(first.usage.prompt_tokens_details.cached_tokens, 0);
+  assert.ok(second.usage.prompt_tokens_details.cached_tokens > 0);
+  assert.ok(second.usage.prompt_tokens_details.cached_tokens < second.usage.prompt_tokens);
+  const stream = await client.chat.completions.create({ model, messages: [{ role: "user", content: text }],
+    max_tokens: 2, stream: true, stream_options: { include_usage: true } });
+  let usage = null;
+  for await (const chunk of stream) usage = chunk.usage ?? usage;
+  assert.deepEqual(usage.prompt_tokens_details, second.usage.prompt_tokens_details);
+});
+
+fact("aborts while queued", async () => {
+  const load = async () => (await fetch(new URL("/load", process.argv[2]))).json();
+  const requests = Array.from({ length: 100 }, () => {
+    const controller = new AbortController();
+    const answer = client.chat.completions.create({ model, messages, max_tokens: 400, ignore_eos: true },
+      { signal: controller.signal });
+    return { controller, answer };
+  });
+  while ((await load()).waiting === 0) await new Promise((done) => setTimeout(done, 1));
+  for (const { controller } of requests) controller.abort();
+  const ends = await Promise.allSettled(requests.map(({ answer }) => answer));
+  assert.ok(ends.some((end) => end.status === "rejected"));
+  for (let i = 0; ; i += 1) {
+    const { server_load: calls, running, waiting } = await load();
+    if (calls === 0 && running === 0 && waiting === 0) break;
+    assert.ok(i < 200, "calls stay inside");
+    await new Promise((done) => setTimeout(done, 20));
+  }
+});
+
 fact("aborts a stream", async () => {
   const stream = await client.chat.completions.create({ model, messages, max_tokens: 400, stream: true });
   for await (const chunk of stream) {
