@@ -25,6 +25,11 @@
 #define ENGINE_STOPS_MAX      16   /* stop strings of a request */
 #define ENGINE_STOP_BYTES_MAX 1024 /* of one stop string */
 #define ENGINE_BIAS_MAX       1024 /* logit_bias entries, twice what OpenAI takes */
+#define ENGINE_SAMPLERS_MAX   16   /* steps of one order: each once, and some twice */
+#define ENGINE_STOP_IDS_MAX   256  /* stop_ids */
+#define ENGINE_ALLOWED_MAX    262144 /* allowed: the largest vocabularies */
+#define ENGINE_WORDS_MAX      4096   /* sequences of bad_words or dry_words */
+#define ENGINE_WORD_IDS_MAX   65536  /* ids of one such list */
 #define ENGINE_LOGPROBS_MAX   20   /* alternatives per token, OpenAI's limit */
 #define ENGINE_CHOICES_MAX    128  /* texts of one request: OpenAI's limit of n */
 #define ENGINE_NAME_MAX       256  /* bytes of a tenant's, organisation's name and of a salt */
@@ -104,21 +109,71 @@ struct engine_bias {
     float bias; /* added to the logit; -100 and below bans in effect */
 };
 
-/* Zero-initialised fields are "off"; engine_sampling_default gives the API's defaults. */
+/* llama-server's samplers, for an order of one's own. */
+enum engine_sampler {
+    ENGINE_SAMPLER_PENALTIES,
+    ENGINE_SAMPLER_DRY,
+    ENGINE_SAMPLER_TOP_N_SIGMA,
+    ENGINE_SAMPLER_TOP_K,
+    ENGINE_SAMPLER_TYPICAL_P,
+    ENGINE_SAMPLER_TOP_P,
+    ENGINE_SAMPLER_MIN_P,
+    ENGINE_SAMPLER_XTC,
+    ENGINE_SAMPLER_TEMPERATURE,
+};
+
+/* n sequences of token ids, one after the other; none is empty. */
+struct engine_words {
+    const int32_t *ids;
+    const uint32_t *ends; /* [n] where each ends in ids */
+    uint32_t n;
+};
+
+/* Zero-initialised fields are "off"; engine_sampling_default gives the API's defaults. Lists are copied by submit;
+ * their ids are < V. Each parameter's meaning and source: docs/internals/sample.md. */
 struct engine_sampling {
-    float temperature;      /* 0 = greedy; default 1 */
-    int32_t top_k;          /* 0 = off */
-    float top_p;            /* 1 (or 0) = off */
-    float min_p;            /* 0 = off */
-    float repeat_penalty;   /* 1 (or 0) = off: divides positive, multiplies negative logits */
-    float presence_penalty; /* OpenAI's: over generated tokens */
+    float temperature; /* 0 = greedy, no other filter counts then; default 1 */
+    float dynatemp_range, dynatemp_exponent; /* temperature +- range by the entropy; exponent default 1 */
+    int32_t top_k;                           /* 0 = off */
+    float top_p;                             /* 1 (or 0) = off */
+    float min_p;                             /* 0 = off */
+    float typical_p;                         /* 1 (or 0) = off */
+    float top_n_sigma;                       /* 0 = off */
+    float xtc_probability, xtc_threshold;    /* probability 0 = off; threshold default 0.1 */
+    uint32_t min_keep;       /* tokens that typical_p, top_p, min_p and xtc leave at least */
+    float repeat_penalty;    /* 1 (or 0) = off: divides positive, multiplies negative logits */
+    float presence_penalty;  /* OpenAI's: over generated tokens */
     float frequency_penalty;
     int32_t
         repeat_last_n; /* window of repeat_penalty over prompt and output; -1 = all; default 64 */
-    uint64_t seed;     /* used if has_seed, else drawn */
+    float dry_multiplier;        /* 0 = off */
+    float dry_base;              /* >= 1; default 1.75 */
+    uint32_t dry_allowed_length; /* default 2 */
+    int32_t dry_penalty_last_n;  /* window over prompt and output; -1 = all; default 64 */
+    const int32_t *dry_breakers; /* tokens that end a repeat */
+    uint32_t n_dry_breakers;
+    struct engine_words dry_words;    /* sequences that do, by increasing first id */
+    uint32_t mirostat;                /* 1, 2: instead of all filters; 0 = off */
+    float mirostat_tau, mirostat_eta; /* default 5, 0.1 */
+    bool adaptive;                    /* adaptive-p, after all filters */
+    float adaptive_target, adaptive_decay; /* [0, 1]; [0, 0.99], default 0.9 */
+    bool own_samplers;                     /* samplers [n_samplers] instead of the default order */
+    uint8_t samplers[ENGINE_SAMPLERS_MAX]; /* enum engine_sampler */
+    uint32_t n_samplers;
+    uint64_t seed; /* used if has_seed, else drawn */
     bool has_seed;
     const struct engine_bias *bias;
     uint32_t n_bias;
+    const int32_t *allowed; /* no other token is chosen; n_allowed 0 = all may be */
+    uint32_t n_allowed;
+    struct engine_words bad_words; /* in generated tokens, their last one never follows the others */
+    uint32_t min_tokens; /* before as many, no end-of-generation token, stop_ids or stop string counts */
+    const int32_t *stop_ids; /* each ends the text as an end-of-generation token does, ignore_eos or not */
+    uint32_t n_stop_ids;
+    bool include_stop;   /* the stop string or token that ends the text is part of it */
+    bool final_logprobs; /* TOKEN events: of the distribution drawn from; else of the raw logits */
+    const int32_t *logprob_ids; /* these are the alternatives of TOKEN events, in this order */
+    uint32_t n_logprob_ids;     /* 0: the n_logprobs best; <= ENGINE_LOGPROBS_MAX */
 };
 struct engine_sampling engine_sampling_default(void);
 

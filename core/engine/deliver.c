@@ -2,6 +2,7 @@
 #include "impl.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -9,16 +10,43 @@
 
 /* ---- log probabilities ----------------------------------------------------------------------- */
 
+static void take_top(struct engine_event *event, const struct sample_logprob *found, uint32_t n,
+                     struct engine_logprob *top)
+{
+    for (uint32_t i = 0; i < n; i++)
+        top[i] = (struct engine_logprob){.id = found[i].id, .logprob = found[i].logprob};
+    event->top = top;
+    event->n_top = n;
+}
+
 /* Fills an event's logprob and alternatives; top [ENGINE_LOGPROBS_MAX] must live as long as the event. */
 static void fill_logprobs(const struct engine *engine, const struct request *r, const float *logits,
                           struct engine_logprob *top, struct engine_event *event)
 {
     struct sample_logprob found[ENGINE_LOGPROBS_MAX];
     sample_logprobs(logits, engine->n_vocab, event->id, found, r->n_logprobs, &event->logprob);
-    for (uint32_t i = 0; i < r->n_logprobs; i++)
-        top[i] = (struct engine_logprob){.id = found[i].id, .logprob = found[i].logprob};
-    event->top = top;
-    event->n_top = r->n_logprobs;
+    take_top(event, found, r->n_logprobs, top);
+}
+
+/* The same for a token that was just drawn. */
+static void fill_token_logprobs(const struct engine *engine, const struct choice *c,
+                                const float *logits, struct engine_logprob *top,
+                                struct engine_event *event)
+{
+    const struct sampling_extras *x = &c->extras;
+    struct sample_logprob found[ENGINE_LOGPROBS_MAX];
+    uint32_t n = c->request->n_logprobs;
+    if (x->n_logprob_ids > 0) {
+        n = x->n_logprob_ids;
+        for (uint32_t i = 0; i < n; i++)
+            found[i].id = x->logprob_ids[i];
+        sample_logprobs_of(logits, engine->n_vocab, event->id, found, n, &event->logprob);
+    } else if (x->final_logprobs) {
+        n = sample_final_logprobs(engine->scratch, event->id, found, n, &event->logprob);
+    } else {
+        sample_logprobs(logits, engine->n_vocab, event->id, found, n, &event->logprob);
+    }
+    take_top(event, found, n, top);
 }
 
 void deliver_prompt_first(struct request *request)
@@ -58,8 +86,17 @@ void deliver_prompt(struct engine *engine, struct choice *c, const float *logits
 static const char *pass_stops(struct engine *engine, struct choice *c, const char *text, size_t n,
                               size_t *ret_n)
 {
+    if (c->n_output <= c->sampling.min_tokens && c->stop.n_held == 0) {
+        memcpy(engine->stop_text, text, n); /* too early to stop */
+        *ret_n = n;
+        return NULL;
+    }
     int i = stop_push(&c->stop, text, n, engine->stop_text, ret_n);
-    return i < 0 ? NULL : c->stop.strings[i].text;
+    if (i < 0)
+        return NULL;
+    if (c->extras.include_stop)
+        *ret_n += c->stop.strings[i].n; /* it lies behind the text */
+    return c->stop.strings[i].text;
 }
 
 /* End of generation: what was held back, in engine->stop_text. The rest of a cut character leaves as
@@ -170,7 +207,7 @@ static const char *send_token(struct engine *engine, struct choice *c, int32_t i
     size_t n = token_stream_push(&c->stream, piece.data, piece.len, engine->piece_text);
     const char *stop = pass_stops(engine, c, engine->piece_text, n, &event.text_bytes);
     if (r->logprobs)
-        fill_logprobs(engine, r, logits, top, &event);
+        fill_token_logprobs(engine, c, logits, top, &event);
     r->on_event(r->user, &event);
     return stop;
 }
@@ -204,7 +241,9 @@ bool deliver_token(struct engine *engine, struct choice *c, const float *logits,
     engine->counting.stats.generated_tokens++;
     if (c->first_ns == 0)
         c->first_ns = clock_now_ns();
-    if (!r->ignore_eos && token_is_eog(engine->vocab, id)) {
+    bool stop_id = sample_is_stop(&c->sampling, id);
+    if ((stop_id && !c->extras.include_stop) ||
+        (!stop_id && !r->ignore_eos && token_is_eog(engine->vocab, id))) {
         end_text(engine, c, ENGINE_FINISH_STOP);
         return false;
     }
@@ -212,6 +251,10 @@ bool deliver_token(struct engine *engine, struct choice *c, const float *logits,
     if (stop != NULL) {
         struct engine_event event = {.finish = ENGINE_FINISH_STOP, .stop = stop, .text = ""};
         send_finish(engine, c, &event);
+        return false;
+    }
+    if (stop_id) {
+        end_text(engine, c, ENGINE_FINISH_STOP);
         return false;
     }
     if (r->n_prompt + c->n_output == r->n_limit) {

@@ -104,9 +104,18 @@ struct engine_sampling engine_sampling_default(void)
 {
     return (struct engine_sampling){
         .temperature = 1,
+        .dynatemp_exponent = 1,
         .top_p = 1,
+        .typical_p = 1,
+        .xtc_threshold = 0.1F,
         .repeat_penalty = 1,
         .repeat_last_n = 64,
+        .dry_base = 1.75F,
+        .dry_allowed_length = 2,
+        .dry_penalty_last_n = 64,
+        .mirostat_tau = 5,
+        .mirostat_eta = 0.1F,
+        .adaptive_decay = 0.9F,
     };
 }
 

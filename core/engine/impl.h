@@ -44,6 +44,13 @@
 
 #define ENGINE_N_FINISH 4 /* values of enum engine_finish */
 
+/* What of engine_sampling is not the sampler's. */
+struct sampling_extras {
+    bool include_stop, final_logprobs;
+    const int32_t *logprob_ids; /* [n_logprob_ids] instead of the best */
+    uint32_t n_logprob_ids;
+};
+
 /* One of the texts of a request. */
 struct choice {
     struct sched_seq seq; /* first: the scheduler's handle on it */
@@ -53,6 +60,8 @@ struct choice {
     int32_t *tokens;   /* [request->n_limit + draft_max] prompt, then output, then guesses */
     uint32_t n_output; /* tokens */
     struct sample_params sampling;
+    struct sample_state sample_state;
+    struct sampling_extras extras;
     struct token_stream stream;
     struct stop stop;
     struct ngram ngram; /* unused without speculation */
@@ -167,11 +176,15 @@ PL_NODISCARD enum pl_status request_check_prompt(const struct engine *engine,
                                                  const struct engine_request *from,
                                                  struct pl_error *err);
 
-/* Limits that sample_check_params can't know; the parameters of one choice, copied into the arena. */
+/* Limits of the lists, before they are copied. */
 PL_NODISCARD enum pl_status sampling_check(const struct engine_sampling *from,
                                            struct pl_error *err);
-PL_NODISCARD bool sampling_copy(struct arena *arena, const struct engine_sampling *from,
-                                uint64_t seed, struct sample_params *ret);
+/* The parameters of one choice, into it and the request's arena; later choices share the first one's lists. */
+PL_NODISCARD bool sampling_copy(const struct engine *engine, const struct engine_sampling *from,
+                                uint64_t seed, struct choice *c);
+/* All the rest: ranges and ids. */
+PL_NODISCARD enum pl_status sampling_check_copy(const struct engine *engine, const struct choice *c,
+                                                struct pl_error *err);
 
 /* ---- loop.c ---------------------------------------------------------------------------------- */
 

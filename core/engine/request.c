@@ -160,7 +160,7 @@ static bool fill_choice(const struct engine *engine, struct choice *c,
 {
     token_stream_init(&c->stream);
     return fill_sequence(engine, c, from) &&
-           sampling_copy(&c->request->arena, &from->sampling, seed, &c->sampling) &&
+           sampling_copy(engine, &from->sampling, seed, c) &&
            copy_stops(&c->request->arena, &c->stop, from);
 }
 
@@ -211,7 +211,7 @@ enum pl_status request_new(const struct engine *engine, const struct engine_requ
         request_free(r);
         return status;
     }
-    status = sample_check_params(&r->choices[0].sampling, engine->n_vocab, err);
+    status = sampling_check_copy(engine, &r->choices[0], err);
     if (status == PL_OK)
         status = sched_check_fit(engine->sched, r->choices[0].seq.kv_tokens_max, err);
     if (status != PL_OK) {

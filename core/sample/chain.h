@@ -73,7 +73,7 @@ void cut_min_p(struct sample_scratch *s, float p, uint32_t min_keep);
 void cut_typical_p(struct sample_scratch *s, float p, uint32_t min_keep);
 void cut_top_n_sigma(struct sample_scratch *s, float n);
 void cut_xtc(struct sample_scratch *s, float threshold, uint32_t min_keep);
-/* Those whose surprise is at most so many bits; the best at least. */
+/* Those whose surprise is at most so many bits; the best one alone if there are none. */
 void cut_surprise(struct sample_scratch *s, double bits);
 /* The n best logits, best first, into bests [n]; returns how many there are. Candidates stay. */
 uint32_t cut_bests(struct sample_scratch *s, float *bests, uint32_t n);

@@ -256,7 +256,10 @@ void cut_surprise(struct sample_scratch *s, double bits)
     float best = cands_best(s);
     double total = s->pass->exp_sum(s->cands.logit, s->cands.n, best, s->cands.scale);
     double least = (log(total) - bits * 0.69314718055994531) / (double)s->cands.scale;
-    keep_from(s, (double)best + PL_MIN(least, 0.0), 1);
+    if (least > 0)
+        draw_best(s);
+    else
+        keep_from(s, (double)best + least, 1);
 }
 
 /* ---- by mass --------------------------------------------------------------------------------- */

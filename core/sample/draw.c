@@ -143,16 +143,16 @@ static double clamp(double x)
 uint32_t draw_adaptive(struct sample_scratch *s, const struct sample_params *p, float uniform)
 {
     struct sample_state *state = p->state;
-    cands_settle(s);
     cands_keep(s, -FLT_MAX);
-    const struct sample_cands *c = &s->cands;
-    double total = s->pass->exps(c->logit, c->n, cands_best(s), 1, s->score, s->chunks);
+    struct sample_cands *c = &s->cands;
+    double total = s->pass->exps(c->logit, c->n, cands_best(s), c->scale, s->score, s->chunks);
     double target = clamp(2 * (double)p->adaptive_target - state->sum / state->weight);
     for (uint32_t i = 0; i < c->n; i++) {
         double distance = fabs((double)s->score[i] / total - target) / ADAPTIVE_WIDTH;
         s->logit[i] =
             (float)(ADAPTIVE_PEAK - ADAPTIVE_SLOPE * distance * distance / (1 + distance));
     }
+    c->scale = 1;
     uint32_t i = draw_plain(s, uniform);
     state->sum = (double)s->score[i] / total + (double)p->adaptive_decay * state->sum;
     state->weight = 1 + (double)p->adaptive_decay * state->weight;
