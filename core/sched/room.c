@@ -7,7 +7,7 @@
 #define DEBT         1024.0 /* virtual tokens that a waiting tenant may be behind before others yield */
 #define YIELD_TRIALS 16     /* sequences of a tenant that are looked at for one that may yield */
 #define YIELD_PART   16     /* of all seats, so many may yield in a plan, and one more */
-#define RESERVE_MAX  64     /* blocks for each running sequence */
+#define RESERVE_MAX  8      /* blocks for each running sequence */
 #define CALM_PLANS   256 /* without a shortage, before the reserve shrinks by a quarter */
 #define STALL_PLANS_MAX                                                                            \
     4 /* PENDING without a new block: one that computes brings a block in each step */

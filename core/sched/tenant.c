@@ -74,11 +74,11 @@ struct sched_tenant *sched_tenant_enter(struct sched *sched, const char *name, s
     struct sched_tenant key = {.hash = hash_bytes(name, n), .name_bytes = n};
     memcpy(key.name, name, PL_MIN(n, sizeof key.name - 1));
     uint32_t i = position(sched, &key);
-    struct sched_tenant *tenant = i < sched->n_tenants ? sched->by_name[i] : NULL;
-    if (tenant == NULL || compare(tenant, &key) != 0) {
-        tenant = account_place(sched);
-        if (tenant == NULL)
-            return NULL;
+    bool found = i < sched->n_tenants && compare(sched->by_name[i], &key) == 0;
+    struct sched_tenant *tenant = found ? sched->by_name[i] : account_place(sched);
+    if (tenant == NULL)
+        return NULL;
+    if (!found) {
         *tenant = key;
         i = position(sched, &key); /* a forgotten one may have stood before it */
         memmove(&sched->by_name[i + 1], &sched->by_name[i],

@@ -90,26 +90,26 @@ static int32_t token(uint64_t seed, uint32_t position)
     return (int32_t)(mix(seed, position) & 0x3fffffff);
 }
 
-void client_open(struct bench *b, struct client *c, const struct client_options *o)
+void client_open(struct bench *b, struct client *c, const struct client_options *options)
 {
-    const char *tenant = o->tenant != NULL ? o->tenant : "one";
-    uint32_t n_goal = o->n_prompt + o->n_new;
-    *c = (struct client){.seed = o->seed, .n_prompt = o->n_prompt, .n_goal = n_goal};
+    const char *tenant = options->tenant != NULL ? options->tenant : "one";
+    uint32_t n_goal = options->n_prompt + options->n_new;
+    *c = (struct client){.seed = options->seed, .n_prompt = options->n_prompt, .n_goal = n_goal};
     c->first_step = UINT64_MAX;
     c->ids = calloc(n_goal + 8, sizeof *c->ids);
     c->storage = aligned_alloc(16, (kv_seq_bytes(b->cache, n_goal) + 15) / 16 * 16);
     assert_true(c->ids != NULL && c->storage != NULL);
-    for (uint32_t i = 0; i < o->n_prompt; i++)
-        c->ids[i] = token(i < o->n_shared ? o->shared : o->seed + 1000, i);
+    for (uint32_t i = 0; i < options->n_prompt; i++)
+        c->ids[i] = token(i < options->n_shared ? options->shared : options->seed + 1000, i);
     c->seq = (struct sched_seq){
         .ids = c->ids,
-        .n_tokens = o->n_prompt,
+        .n_tokens = options->n_prompt,
         .kv_tokens_max = n_goal - 1,
-        .out_from = o->out_from != 0 ? o->out_from : SCHED_OUT_LAST,
-        .priority = o->priority,
-        .deadline_ns = o->deadline_ns,
-        .tenant =
-            sched_tenant_enter(b->sched, tenant, strlen(tenant), o->weight > 0 ? o->weight : 1),
+        .out_from = options->out_from != 0 ? options->out_from : SCHED_OUT_LAST,
+        .priority = options->priority,
+        .deadline_ns = options->deadline_ns,
+        .tenant = sched_tenant_enter(b->sched, tenant, strlen(tenant),
+                                     options->weight > 0 ? options->weight : 1),
     };
     assert_non_null(c->seq.tenant);
     kv_seq_init(b->cache, &c->seq.kv, c->storage, n_goal - 1, kv_scope(b->cache, "", 0, "", 0));

@@ -44,8 +44,8 @@ struct client {
     uint32_t n_draft;   /* guesses that it makes after each token */
     uint32_t right_of8; /* of eight guesses, how many are right */
     uint32_t n_forks;   /* still to be made when the prompt is done */
-    struct client *forks;
     uint32_t n_sampled;
+    struct client *forks;
     uint64_t first_step;                 /* of its first row; UINT64_MAX: none */
     int64_t added_ns, first_ns, last_ns; /* token times */
     int64_t gap_max_ns;

@@ -14,6 +14,7 @@
 #include "base/banned.h"
 
 #define LIVE_MAX  16384
+#define LOADS_MAX 8
 #define FIRST_MAX 16384
 
 const struct machine city_accelerator = {
@@ -35,28 +36,28 @@ struct town {
     struct bench b;
     struct citizen **live; /* [LIVE_MAX] */
     uint32_t n_live;
-    int64_t *next_ns;           /* [n_loads] */
-    uint32_t *n_sent;           /* [n_loads] */
-    uint32_t *n_inside;         /* [n_loads] */
-    double *ttft;               /* [n_loads * FIRST_MAX] ms */
-    struct sched_tenant **held; /* [n_loads] kept accounts */
+    int64_t next_ns[LOADS_MAX];
+    uint32_t n_sent[LOADS_MAX];
+    uint32_t n_inside[LOADS_MAX];
+    double *ttft;                         /* [n_loads * FIRST_MAX] ms */
+    struct sched_tenant *held[LOADS_MAX]; /* kept accounts */
     struct outcome *out;
 };
 
-int64_t machine_ns(const struct machine *m, const struct sched_plan *plan, uint64_t seed,
+int64_t machine_ns(const struct machine *machine, const struct sched_plan *plan, uint64_t seed,
                    uint64_t n)
 {
-    double ns = m->fixed;
+    double ns = machine->fixed;
     for (uint32_t i = 0; i < plan->n_items; i++) {
         const struct sched_item *item = &plan->items[i];
         if (item->seq->state == SCHED_DECODE)
-            ns += m->decode_row * item->n_rows + m->decode_kv * item->start;
+            ns += machine->decode_row * item->n_rows + machine->decode_kv * item->start;
         else
-            ns += item->n_rows *
-                  (m->prefill_row + m->prefill_pair * (item->start + 0.5 * item->n_rows));
+            ns += item->n_rows * (machine->prefill_row +
+                                  machine->prefill_pair * (item->start + 0.5 * item->n_rows));
     }
-    ns *= 1 + m->noise * (2 * (double)rng_uniform(seed, 99, n) - 1);
-    return (int64_t)(ns * (m->scale > 0 ? m->scale : 1));
+    ns *= 1 + machine->noise * (2 * (double)rng_uniform(seed, 99, n) - 1);
+    return (int64_t)(ns * (machine->scale > 0 ? machine->scale : 1));
 }
 
 /* ---- coming and going ------------------------------------------------------------------------ */
@@ -190,14 +191,9 @@ static void open_town(struct town *t, struct city *city, struct outcome *ret)
     memset(ret, 0, n * sizeof *ret);
     bench_open(&t->b, &city->bench);
     t->b.fast = true;
-    t->live = calloc(LIVE_MAX, sizeof *t->live);
-    t->next_ns = calloc(n, sizeof *t->next_ns);
-    t->n_sent = calloc(n, sizeof *t->n_sent);
-    t->n_inside = calloc(n, sizeof *t->n_inside);
+    t->live = calloc(LIVE_MAX, sizeof(struct citizen *));
     t->ttft = calloc(n * FIRST_MAX, sizeof *t->ttft);
-    t->held = calloc(n, sizeof(struct sched_tenant *));
-    assert_true(t->live != NULL && t->next_ns != NULL && t->n_sent != NULL && t->n_inside != NULL &&
-                t->ttft != NULL && t->held != NULL);
+    assert_true(n <= LOADS_MAX && t->live != NULL && t->ttft != NULL);
     for (uint32_t i = 0; i < n; i++) {
         t->next_ns[i] = city->loads[i].from_ns;
         if (!city->loads[i].leaves)
@@ -219,11 +215,7 @@ static void close_town(struct town *t)
     }
     bench_close(&t->b);
     free(t->live);
-    free(t->next_ns);
-    free(t->n_sent);
-    free(t->n_inside);
     free(t->ttft);
-    free(t->held);
 }
 
 void city_live(struct city *city, struct outcome *ret)

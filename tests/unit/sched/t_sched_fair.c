@@ -231,6 +231,28 @@ static void low_priority_saves_up_no_credit(void **state)
     assert_within(out[1].service / out[0].service, 0.8, 1.25);
 }
 
+static void a_short_cache_is_no_treadmill(void **state)
+{
+    (void)state;
+    static const uint32_t blocks[] = {4096, 1024, 512, 256};
+    const struct load loads[] = {
+        {.tenant = "one",
+         .at_once_max = 64,
+         .prompt_min = 50,
+         .prompt_max = 300,
+         .new_min = 200,
+         .new_max = 1500},
+    };
+    for (size_t i = 0; i < PL_ARRAY_LEN(blocks); i++) {
+        struct outcome out[1];
+        struct city city = {.bench = seats32, .loads = loads, .n_loads = 1};
+        city.bench.n_blocks = blocks[i];
+        live("blocks run short", &city, out);
+        assert_true(city.stats.preemptions < 100);
+        assert_within((double)city.stats.recomputed_tokens / (double)city.n_rows, 0, 0.25);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +264,7 @@ int main(void)
         cmocka_unit_test(long_prompts_of_others_dont_count_as_shares),
         cmocka_unit_test(coming_and_going_gains_nothing),
         cmocka_unit_test(low_priority_saves_up_no_credit),
+        cmocka_unit_test(a_short_cache_is_no_treadmill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
