@@ -145,6 +145,9 @@ struct sched {
     uint64_t n_arrivals;
     struct sched_seq *cursor; /* of the walk over running ones, kept right by preemption */
 
+    uint64_t blocked;        /* arrival of the last one that found no blocks */
+    uint64_t blocked_at;     /* n_releases then */
+    uint64_t n_releases;     /* sequences that gave their blocks back */
     bool pressed;            /* a decode found no block in this plan */
     uint32_t reserve_blocks; /* for each running sequence, kept free by admission */
     uint32_t calm_plans;     /* since the last change of it */
@@ -179,13 +182,16 @@ bool sched_goes_before(const struct sched_seq *a, const struct sched_seq *b);
 /* Counts the blocks that kv got or lost for the tenant. */
 void sched_count_blocks(struct sched_seq *seq);
 
-/* Into or out of its tenant's tree, by state. */
+/* Gives its blocks back to the cache. */
+void sched_release(struct sched *sched, struct sched_seq *seq);
+
+/* Where it stands by its state, unless set aside. */
 struct sched_tree *sched_tree_of(const struct sched_seq *seq);
 /* WAITING: trees, counts. */
 void sched_enter_waiting(struct sched *sched, struct sched_seq *seq);
 void sched_leave_waiting(struct sched *sched, struct sched_seq *seq);
-/* Some of those set aside get another chance. */
-void sched_recall(struct sched *sched);
+/* The first n_max of those set aside get another chance. */
+void sched_recall(struct sched *sched, uint32_t n_max);
 
 /* The item leaves the plan that is being made. */
 void sched_unplan(struct sched *sched, struct sched_seq *seq);

@@ -227,7 +227,8 @@ static void close_chunk(struct sched *sched, struct chunk *chunk)
     }
 }
 
-static void plan_prefills(struct sched *sched)
+/* trials_max: how many may turn out to be stalled before admission is closed. */
+static void plan_prefills(struct sched *sched, uint32_t trials_max)
 {
     struct chunk chunk = open_chunk(sched);
     bool open = !sched->pressed;
@@ -241,7 +242,7 @@ static void plan_prefills(struct sched *sched)
         if (seq->state == SCHED_WAITING) {
             enum sched_admit got = sched_admit(sched, seq);
             n_stalls += got == SCHED_STALLED;
-            if (got == SCHED_BLOCKED || n_stalls > SCHED_TRIALS_MAX)
+            if (got == SCHED_BLOCKED || n_stalls > trials_max)
                 open = false;
             if (got != SCHED_ADMITTED)
                 continue;
@@ -274,12 +275,14 @@ const struct sched_plan *sched_plan(struct sched *sched, int64_t now_ns)
     plan_decodes(sched);
     sched_adapt_reserve(sched);
     plan_drafts(sched);
-    sched_recall(sched);
-    plan_prefills(sched);
-    if (sched->plan.n_items == 0 && sched->pressed) {
-        /* Nobody is left who could be harmed by an admission. */
+    sched_recall(sched, SCHED_TRIALS_MAX);
+    plan_prefills(sched, SCHED_TRIALS_MAX);
+    if (sched->plan.n_items == 0 && sched->n_waiting > 0) {
+        /* Nothing runs: nobody can be harmed by an admission, and whoever might be ready is tried, for the
+         * next call may come only when a further block has been read. */
         begin_plan(sched, now_ns);
-        plan_prefills(sched);
+        sched_recall(sched, UINT32_MAX);
+        plan_prefills(sched, UINT32_MAX);
     }
     sched->open = sched->plan.n_items > 0;
     return &sched->plan;

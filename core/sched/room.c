@@ -4,14 +4,23 @@
 #include "base/check.h"
 #include "base/banned.h"
 
-#define DEBT         1024.0 /* virtual tokens that a waiting tenant may be behind before others yield */
-#define YIELD_TRIALS 16     /* sequences of a tenant that are looked at for one that may yield */
-#define YIELD_PART   16     /* of all seats, so many may yield in a plan, and one more */
-#define RESERVE_MAX  8      /* blocks for each running sequence */
-#define CALM_PLANS   256 /* without a shortage, before the reserve shrinks by a quarter */
-#define STALL_PLANS_MAX                                                                            \
-    4 /* PENDING without a new block: one that computes brings a block in each step */
-#define STALL_NS_MAX (INT64_C(5) * 1000 * 1000 * 1000) /* LOADING */
+/* Virtual tokens that a waiting tenant may be behind before others yield; above CREDIT of tenant.c. */
+#define DEBT 1024.0
+/* Of a tenant's sequences so many are looked at, from the last in turn, for one that may yield. */
+#define YIELD_TRIALS 16
+/* Of all seats that part may yield in a plan, and one more. */
+#define YIELD_PART 16
+/* The most blocks kept free for each running sequence; 1 preempts five times as often under pressure, 64
+ * leaves too many seats empty (tests/unit/sched). */
+#define RESERVE_MAX 8
+/* Plans without a shortage before the reserve shrinks by a quarter. */
+#define CALM_PLANS 256
+/* One that found no room is tried again in every so many plans even if nobody left. */
+#define BLOCKED_PLANS 16
+/* Plans to wait for somebody else's block: one that computes brings a block in each step. */
+#define STALL_PLANS_MAX 4
+/* The same for the disk. */
+#define STALL_NS_MAX (INT64_C(5) * 1000 * 1000 * 1000)
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
@@ -59,6 +68,13 @@ void sched_count_blocks(struct sched_seq *seq)
     seq->n_blocks = n;
 }
 
+void sched_release(struct sched *sched, struct sched_seq *seq)
+{
+    kv_seq_end(sched->options.cache, &seq->kv);
+    sched_count_blocks(seq);
+    sched->n_releases++;
+}
+
 /* ---- stalls ---------------------------------------------------------------------------------- */
 
 static void set_aside(struct sched *sched, struct sched_seq *seq)
@@ -74,9 +90,9 @@ static void set_aside(struct sched *sched, struct sched_seq *seq)
     sched_list_append(&sched->aside, seq);
 }
 
-void sched_recall(struct sched *sched)
+void sched_recall(struct sched *sched, uint32_t n_max)
 {
-    for (uint32_t i = 0; i < SCHED_TRIALS_MAX && sched->aside.n > 0; i++) {
+    for (uint32_t i = 0; i < n_max && sched->aside.n > 0; i++) {
         struct sched_seq *seq = sched->aside.first;
         sched_list_unlink(&sched->aside, seq);
         seq->aside = false;
@@ -158,8 +174,7 @@ static void preempt(struct sched *sched, struct sched_seq *seq)
         sched_unplan(sched, seq);
     sched_tree_remove(sched_tree_of(seq), seq);
     sched_list_unlink(&sched->running, seq);
-    kv_seq_end(sched->options.cache, &seq->kv);
-    sched_count_blocks(seq);
+    sched_release(sched, seq);
     seq->tenant->n_running--;
     seq->tenant->closed_plan = sched->n_plans;
     sched->n_preemptions++;
@@ -306,9 +321,18 @@ static void seat(struct sched *sched, struct sched_seq *seq, uint32_t n_cached)
     sched_count_blocks(seq);
 }
 
+/* One that found no room stays out as long as nobody has left and nobody would make way; now and then it is
+ * tried anyway, for windows give blocks back too. */
+static bool is_hopeless(const struct sched *sched, const struct sched_seq *seq, uint32_t n_blocks)
+{
+    return sched->blocked == seq->arrival && sched->blocked_at == sched->n_releases &&
+           sched->n_plans % BLOCKED_PLANS != 0 && find_victim(sched, seq, n_blocks) == NULL;
+}
+
 enum sched_admit sched_admit(struct sched *sched, struct sched_seq *seq)
 {
     struct kv_cache *cache = sched->options.cache;
+    uint32_t n_blocks = kv_cache_blocks_for(cache, seq->n_tokens) + 1;
     struct sched_seq *victim = NULL;
     if (sched->running.n == sched->options.seqs_max) {
         victim = find_victim(sched, seq, 0);
@@ -316,15 +340,18 @@ enum sched_admit sched_admit(struct sched *sched, struct sched_seq *seq)
             return SCHED_BLOCKED;
     }
     uint32_t n_cached;
+    if (is_hopeless(sched, seq, n_blocks))
+        return SCHED_BLOCKED;
     if (!begin(sched, seq, &n_cached))
         return SCHED_STALLED;
     if (victim != NULL)
         make_way(sched, victim, seq);
     while (!has_room(sched, seq, n_cached)) {
-        uint32_t n_blocks = kv_cache_blocks_for(cache, seq->n_tokens) + 1;
         victim = find_victim(sched, seq, n_blocks);
         if (victim == NULL) {
             kv_seq_end(cache, &seq->kv);
+            sched->blocked = seq->arrival;
+            sched->blocked_at = sched->n_releases;
             return SCHED_BLOCKED;
         }
         make_way(sched, victim, seq);

@@ -162,8 +162,7 @@ void sched_remove(struct sched *sched, struct sched_seq *seq)
     } else {
         sched_tree_remove(sched_tree_of(seq), seq);
         sched_list_unlink(&sched->running, seq);
-        kv_seq_end(sched->options.cache, &seq->kv);
-        sched_count_blocks(seq);
+        sched_release(sched, seq);
         tenant->n_running--;
     }
     seq->state = SCHED_OUTSIDE;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "base/clock.h"
 #include "base/rng.h"
 #include "base/banned.h"
 
@@ -233,11 +234,57 @@ static void equal_worlds_go_the_same_way(void **state)
     }
 }
 
+/* The limits that the engine may set. */
+static void a_crowd_is_planned_too(void **state)
+{
+    (void)state;
+    enum { SEATS = 4096, CROWD = 32768 + SEATS, TENANTS = 64 };
+    const struct bench_options options = {
+        .n_blocks = 3 * SEATS, .rows = 8192, .seqs = SEATS, .outputs = SEATS, .tenants = TENANTS};
+    struct bench b;
+    struct client *clients = calloc(CROWD, sizeof *clients);
+    assert_non_null(clients);
+    bench_open(&b, &options);
+    b.fast = true;
+    for (uint32_t i = 0; i < CROWD; i++) {
+        const char name[3] = {(char)('a' + i % 8), (char)('a' + i / 8 % 8), 0};
+        const struct client_options o = {.tenant = name,
+                                         .seed = i,
+                                         .n_prompt = 10 + i % 13,
+                                         .n_new = 1 + i % 40,
+                                         .priority = (int32_t)(i % 3),
+                                         .deadline_ns = i % 5 == 0 ? 1000000 - i : 0};
+        client_start(&b, &clients[i], &o);
+    }
+    int64_t worst_ns = 0;
+    int64_t sum_ns = 0;
+    while (true) {
+        int64_t start_ns = clock_now_ns();
+        const struct sched_plan *plan = sched_plan(b.sched, b.now_ns);
+        int64_t took_ns = clock_now_ns() - start_ns;
+        worst_ns = PL_MAX(worst_ns, took_ns);
+        sum_ns += took_ns;
+        if (plan->n_items == 0)
+            break;
+        bench_finish(&b, plan, 1000);
+        assert_true(b.n_steps < 20000);
+    }
+    print_message("# %lu steps; a plan takes %.2f ms, at most %.2f\n", b.n_steps,
+                  (double)sum_ns / (double)b.n_steps / 1e6, (double)worst_ns / 1e6);
+    for (uint32_t i = 0; i < CROWD; i++) {
+        assert_true(clients[i].done);
+        client_close(&b, &clients[i]);
+    }
+    free(clients);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everyone_finishes_in_any_world),
         cmocka_unit_test(equal_worlds_go_the_same_way),
+        cmocka_unit_test(a_crowd_is_planned_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
