@@ -42,8 +42,10 @@ static void parse_floats(const struct fields *f, struct engine_sampling *s)
     SAMPLING_FLOATS(X)
 #undef X
     /* 0 is "off" to the engine; to a client it means the best token only. */
-    s->top_p = PL_MAX(s->top_p, FLT_MIN);
-    s->typical_p = PL_MAX(s->typical_p, FLT_MIN);
+    if (fields_get(f, "top_p") != NULL)
+        s->top_p = PL_MAX(s->top_p, FLT_MIN);
+    if (fields_get(f, "typical_p") != NULL)
+        s->typical_p = PL_MAX(s->typical_p, FLT_MIN);
     s->top_n_sigma = PL_MAX(s->top_n_sigma, 0); /* llama-server writes "off" as -1 */
     s->adaptive = s->adaptive_target >= 0;
     s->adaptive_target = PL_MAX(s->adaptive_target, 0);

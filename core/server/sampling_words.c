@@ -218,8 +218,7 @@ static bool add_variant(const struct resolve *x, const char *before, const char 
     char text[SAMPLING_WORD_BYTES_MAX + 2];
     struct token_ids ids = {0};
     size_t n_before = strlen(before);
-    memcpy(text, before, n_before);
-    memcpy(text + n_before, word, n);
+    (void)snprintf(text, sizeof text, "%s%.*s", before, (int)n, word);
     if (!encode(x, text, n_before + n, "bad_words", &ids))
         return false;
     size_t from = 0;
@@ -250,8 +249,8 @@ static bool add_bad_word(const struct resolve *x, const struct fields *f, const 
         word++;
         n--;
     }
-    if (n == 0 || n > SAMPLING_WORD_BYTES_MAX) {
-        fields_fail(f, where, "%zu bytes without leading spaces, not 1 to %d", n,
+    if (n == 0 || n > SAMPLING_WORD_BYTES_MAX || strlen(word) != n) {
+        fields_fail(f, where, "%zu bytes without leading spaces, not 1 to %d and no NUL", n,
                     SAMPLING_WORD_BYTES_MAX);
         return false;
     }
