@@ -34,28 +34,26 @@ struct request_prompt {
 
 struct request {
     enum request_kind kind;
+    uint32_t n_stops;
     struct json_object *body;        /* owned */
     const char *model;               /* NULL: whichever is served */
     struct engine_sampling sampling; /* complete after request_resolve_sampling */
     struct sampling_lists lists;     /* what it points at */
     const char *stops[ENGINE_STOPS_MAX];
-    uint32_t n_stops;
+    int64_t max_tokens;     /* where has_max_tokens */
+    int64_t priority;       /* as the body says; whether it is believed is the hop's matter */
+    const char *cache_salt; /* NULL: none */
+    size_t cache_salt_bytes;
+    uint32_t n, best_of;                    /* texts per prompt: told, made; 1 <= n <= best_of */
+    uint32_t n_logprobs, n_prompt_logprobs; /* alternatives */
     bool has_max_tokens; /* else until the context's end (chat) or 16 (completions) */
-    int64_t max_tokens;
     bool stream, include_usage, ignore_eos;
     bool special_text; /* control tokens are told */
-    bool logprobs;
-    uint32_t n_logprobs; /* alternatives */
-    bool prompt_logprobs;
-    uint32_t n_prompt_logprobs; /* alternatives */
-    uint32_t n, best_of;        /* texts per prompt: told, made; 1 <= n <= best_of */
-    int64_t priority;           /* as the body says; whether it is believed is the hop's matter */
-    const char *cache_salt;     /* NULL: none */
-    size_t cache_salt_bytes;
+    bool logprobs, prompt_logprobs;
     /* completions */
     bool echo;
-    struct request_prompt *prompts; /* owned */
     uint32_t n_prompts;
+    struct request_prompt *prompts; /* owned */
     /* chat */
     struct json_object *messages, *tools, *tool_choice, *template_kwargs; /* in body, or NULL */
     bool add_generation_prompt;

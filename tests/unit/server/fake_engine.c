@@ -227,9 +227,9 @@ static void finish(struct engine *e, struct fake_request *r, uint32_t choice,
                    : r->late                  ? "the deadline has passed"
                                               : "cpu: device lost",
         .submitted_ns = at,
-        .admitted_ns = at + 20 * 1000000,
-        .first_ns = at + 60 * 1000000,
-        .finished_ns = at + 860 * 1000000,
+        .admitted_ns = at + 20 * CLOCK_NS_PER_MS,
+        .first_ns = at + 60 * CLOCK_NS_PER_MS,
+        .finished_ns = at + 860 * CLOCK_NS_PER_MS,
     };
     if (r->finished[choice])
         return;

@@ -220,8 +220,10 @@ int reply_events(const struct reply *reply, char **ret, int max)
             fail_msg("not an event: %.80s", at);
         ret[n++] = at + 6;
         char *end = strstr(at, "\n\n");
-        if (end == NULL)
+        if (end == NULL) {
             fail_msg("an event without its end: %.80s", at);
+            return n;
+        }
         *end = '\0';
         at = end + 2;
     }

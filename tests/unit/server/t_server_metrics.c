@@ -74,6 +74,55 @@ static void an_empty_page_is_well_formed(void **state)
     check_page(&m, &context, "vllm:num_requests_waiting{model_name=\"m\"} 0\n");
 }
 
+static const char CACHE_LINE[] =
+    "vllm:cache_config_info{model_name=\"m\",block_size=\"16\",num_gpu_blocks=\"64\","
+    "cache_dtype=\"q8_0\",enable_prefix_caching=\"True\"} 1\n";
+static const char LORA_LINE[] =
+    "vllm:lora_requests_info{model_name=\"m\",max_lora=\"0\",running_lora_adapters=\"\","
+    "waiting_lora_adapters=\"\"} 1";
+
+static const char *const FIGURES[] = {
+    "vllm:num_requests_running{model_name=\"m\"} 3\n",
+    "vllm:num_requests_waiting{model_name=\"m\"} 2\n",
+    "vllm:kv_cache_usage_perc{model_name=\"m\"} 0.25\n",
+    CACHE_LINE,
+    LORA_LINE,
+    "vllm:prompt_tokens_total{model_name=\"m\"} 12345679001\n",
+    "polder:prompt_tokens_computed_total{model_name=\"m\"} 12345678901\n",
+    "vllm:request_success_total{model_name=\"m\",finished_reason=\"abort\"} 7\n",
+    "vllm:num_preemptions_total{model_name=\"m\"} 8\n",
+    "vllm:prefix_cache_queries_total{model_name=\"m\"} 200\n",
+    "vllm:prefix_cache_hits_total{model_name=\"m\"} 100\n",
+    "vllm:spec_decode_num_draft_tokens_total{model_name=\"m\"} 40\n",
+    "vllm:spec_decode_num_accepted_tokens_total{model_name=\"m\"} 10\n",
+    "vllm:time_to_first_token_seconds_bucket{model_name=\"m\",le=\"0.02\"} 1\n",
+    "vllm:time_to_first_token_seconds_bucket{model_name=\"m\",le=\"0.04\"} 2\n",
+    "vllm:time_to_first_token_seconds_bucket{model_name=\"m\",le=\"2560\"} 2\n",
+    "vllm:time_to_first_token_seconds_bucket{model_name=\"m\",le=\"+Inf\"} 3\n",
+    "vllm:time_to_first_token_seconds_count{model_name=\"m\"} 3\n",
+    "vllm:request_prompt_tokens_bucket{model_name=\"m\",le=\"500\"} 0\n",
+    "vllm:request_prompt_tokens_bucket{model_name=\"m\",le=\"1000\"} 1\n",
+    "vllm:request_params_n_bucket{model_name=\"m\",le=\"2\"} 0\n",
+    "vllm:request_params_n_bucket{model_name=\"m\",le=\"5\"} 1\n",
+    "vllm:request_queue_time_seconds_bucket{model_name=\"m\",le=\"0.01\"} 0\n",
+    "vllm:request_queue_time_seconds_bucket{model_name=\"m\",le=\"0.05\"} 1\n",
+    "polder:prefix_cache_hit_tokens_total{model_name=\"m\",tier=\"device\"} 50\n",
+    "polder:prefix_cache_hit_tokens_total{model_name=\"m\",tier=\"ram\"} 30\n",
+    "polder:prefix_cache_hit_tokens_total{model_name=\"m\",tier=\"disk\"} 20\n",
+    "polder:kv_blocks_cached{model_name=\"m\"} 9\n",
+    "polder:kv_disk_dropped_total{model_name=\"m\"} 3\n",
+    "polder:recomputed_tokens_total{model_name=\"m\"} 77\n",
+    "polder:spec_decode_acceptance_ratio{model_name=\"m\"} 0.25\n",
+    "polder:step_seconds_total{model_name=\"m\"} 1.500000000\n",
+    "polder:step_rows_total{model_name=\"m\",kind=\"prefill\"} 6\n",
+    "polder:step_model_fixed_seconds{model_name=\"m\"} 0.002\n",
+    "polder:step_model_decode_row_seconds{model_name=\"m\"} 0.0001\n",
+    "polder:requests_refused_total{model_name=\"m\",reason=\"queue_full\"} 4\n",
+    "polder:requests_refused_total{model_name=\"m\",reason=\"deadline\"} 5\n",
+    "polder:requests_refused_total{model_name=\"m\",reason=\"hop\"} 6\n",
+    "polder:calls_preparing{model_name=\"m\"} 1\n",
+};
+
 static void figures_arrive(void **state)
 {
     (void)state;
@@ -113,51 +162,8 @@ static void figures_arrive(void **state)
     metrics_observe(&m.prompt, METRICS_COUNT, 512);
     metrics_observe(&m.n, METRICS_NUMBER, 4);
     metrics_observe(&m.queue_s, METRICS_PHASE, 0.02);
-    static const char *const LINES[] = {
-        "vllm:num_requests_running{model_name=\"m\"} 3\n",
-        "vllm:num_requests_waiting{model_name=\"m\"} 2\n",
-        "vllm:kv_cache_usage_perc{model_name=\"m\"} 0.25\n",
-        "vllm:cache_config_info{model_name=\"m\",block_size=\"16\",num_gpu_blocks=\"64\","
-        "cache_dtype=\"q8_0\",enable_prefix_caching=\"True\"} 1\n",
-        "vllm:lora_requests_info{model_name=\"m\",max_lora=\"0\",running_lora_adapters=\"\","
-        "waiting_lora_adapters=\"\"} 1",
-        "vllm:prompt_tokens_total{model_name=\"m\"} 12345679001\n",
-        "polder:prompt_tokens_computed_total{model_name=\"m\"} 12345678901\n",
-        "vllm:request_success_total{model_name=\"m\",finished_reason=\"abort\"} 7\n",
-        "vllm:num_preemptions_total{model_name=\"m\"} 8\n",
-        "vllm:prefix_cache_queries_total{model_name=\"m\"} 200\n",
-        "vllm:prefix_cache_hits_total{model_name=\"m\"} 100\n",
-        "vllm:spec_decode_num_draft_tokens_total{model_name=\"m\"} 40\n",
-        "vllm:spec_decode_num_accepted_tokens_total{model_name=\"m\"} 10\n",
-        "vllm:time_to_first_token_seconds_bucket{model_name=\"m\",le=\"0.02\"} 1\n",
-        "vllm:time_to_first_token_seconds_bucket{model_name=\"m\",le=\"0.04\"} 2\n",
-        "vllm:time_to_first_token_seconds_bucket{model_name=\"m\",le=\"2560\"} 2\n",
-        "vllm:time_to_first_token_seconds_bucket{model_name=\"m\",le=\"+Inf\"} 3\n",
-        "vllm:time_to_first_token_seconds_count{model_name=\"m\"} 3\n",
-        "vllm:request_prompt_tokens_bucket{model_name=\"m\",le=\"500\"} 0\n",
-        "vllm:request_prompt_tokens_bucket{model_name=\"m\",le=\"1000\"} 1\n",
-        "vllm:request_params_n_bucket{model_name=\"m\",le=\"2\"} 0\n",
-        "vllm:request_params_n_bucket{model_name=\"m\",le=\"5\"} 1\n",
-        "vllm:request_queue_time_seconds_bucket{model_name=\"m\",le=\"0.01\"} 0\n",
-        "vllm:request_queue_time_seconds_bucket{model_name=\"m\",le=\"0.05\"} 1\n",
-        "polder:prefix_cache_hit_tokens_total{model_name=\"m\",tier=\"device\"} 50\n",
-        "polder:prefix_cache_hit_tokens_total{model_name=\"m\",tier=\"ram\"} 30\n",
-        "polder:prefix_cache_hit_tokens_total{model_name=\"m\",tier=\"disk\"} 20\n",
-        "polder:kv_blocks_cached{model_name=\"m\"} 9\n",
-        "polder:kv_disk_dropped_total{model_name=\"m\"} 3\n",
-        "polder:recomputed_tokens_total{model_name=\"m\"} 77\n",
-        "polder:spec_decode_acceptance_ratio{model_name=\"m\"} 0.25\n",
-        "polder:step_seconds_total{model_name=\"m\"} 1.500000000\n",
-        "polder:step_rows_total{model_name=\"m\",kind=\"prefill\"} 6\n",
-        "polder:step_model_fixed_seconds{model_name=\"m\"} 0.002\n",
-        "polder:step_model_decode_row_seconds{model_name=\"m\"} 0.0001\n",
-        "polder:requests_refused_total{model_name=\"m\",reason=\"queue_full\"} 4\n",
-        "polder:requests_refused_total{model_name=\"m\",reason=\"deadline\"} 5\n",
-        "polder:requests_refused_total{model_name=\"m\",reason=\"hop\"} 6\n",
-        "polder:calls_preparing{model_name=\"m\"} 1\n",
-    };
-    for (size_t i = 0; i < PL_ARRAY_LEN(LINES); i++)
-        check_page(&m, &context, LINES[i]);
+    for (size_t i = 0; i < PL_ARRAY_LEN(FIGURES); i++)
+        check_page(&m, &context, FIGURES[i]);
 }
 
 /* What endpoint pickers, autoscalers and dashboards ask for by name. */
