@@ -284,12 +284,11 @@ static void submitting_fails_cleanly_at_any_allocation(void **state)
     engine_close(engine);
 }
 
-static void nothing_is_allocated_between_admission_and_finish(void **state)
+/* The number of preemptions on the way. */
+static uint64_t run_without_allocating(struct engine_options options)
 {
-    (void)state;
     static const char *const stops[] = {"never said", " w1 w2 w3"};
-    struct engine *engine =
-        open_engine((struct engine_options){.rows_max = 32, .ctx_tokens = 224, .kv_tokens = 512});
+    struct engine *engine = open_engine(options);
     static struct client c[12];
     fake_gate(false);
     for (uint32_t i = 0; i < 12; i++) {
@@ -314,10 +313,22 @@ static void nothing_is_allocated_between_admission_and_finish(void **state)
     assert_int_equal(fault_count(), 0);
     struct engine_stats stats;
     engine_stats(engine, &stats);
-    assert_true(stats.preemptions > 0); /* that way too */
     for (uint32_t i = 0; i < 12; i++)
         client_deinit(&c[i]);
     engine_close(engine);
+    return stats.preemptions;
+}
+
+static void nothing_is_allocated_between_admission_and_finish(void **state)
+{
+    (void)state;
+    struct engine_options options = {.rows_max = 32, .ctx_tokens = 224, .kv_tokens = 384};
+    options.draft_max = 4;
+    (void)run_without_allocating(options);
+    options.kv_ram_bytes = 1 << 16;
+    (void)run_without_allocating(options);
+    options.no_prefix_cache = true;
+    assert_true(run_without_allocating(options) > 0); /* preempted, too */
 }
 
 /* ---- refusals -------------------------------------------------------------------------------- */

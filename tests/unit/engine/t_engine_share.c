@@ -214,9 +214,10 @@ static void on_choice(void *user, const struct engine_event *event)
     struct crowd *crowd = user;
     assert_true(event->choice < N_CHOICES);
     struct client *c = &crowd->choices[event->choice];
-    client_take(c, event);
-    if (crowd->cancel_in != NULL && event->choice == 2 && c->n_ids == 3)
+    bool cancels = crowd->cancel_in != NULL && event->choice == 2 && c->n_ids == 2;
+    if (cancels)
         engine_cancel(crowd->cancel_in, crowd->id);
+    client_take(c, event); /* after the last FINISH the crowd is the test's again */
 }
 
 static void run_crowd(struct engine *engine, struct engine_request request, struct crowd *crowd)
