@@ -132,17 +132,17 @@ struct engine_words {
 /* Zero-initialised fields are "off"; engine_sampling_default gives the API's defaults. Lists are copied by submit;
  * their ids are < V. Each parameter's meaning and source: docs/internals/sample.md. */
 struct engine_sampling {
-    float temperature; /* 0 = greedy, no other filter counts then; default 1 */
-    float dynatemp_range, dynatemp_exponent; /* temperature +- range by the entropy; exponent default 1 */
+    float temperature; /* 0 = greedy, no filter counts then; default 1 */
+    float dynatemp_range, dynatemp_exponent; /* temperature +- range by the entropy; exponent 1 */
     int32_t top_k;                           /* 0 = off */
     float top_p;                             /* 1 (or 0) = off */
     float min_p;                             /* 0 = off */
     float typical_p;                         /* 1 (or 0) = off */
     float top_n_sigma;                       /* 0 = off */
     float xtc_probability, xtc_threshold;    /* probability 0 = off; threshold default 0.1 */
-    uint32_t min_keep;       /* tokens that typical_p, top_p, min_p and xtc leave at least */
-    float repeat_penalty;    /* 1 (or 0) = off: divides positive, multiplies negative logits */
-    float presence_penalty;  /* OpenAI's: over generated tokens */
+    uint32_t min_keep;      /* tokens that typical_p, top_p, min_p and xtc leave at least */
+    float repeat_penalty;   /* 1 (or 0) = off: divides positive, multiplies negative logits */
+    float presence_penalty; /* OpenAI's: over generated tokens */
     float frequency_penalty;
     int32_t
         repeat_last_n; /* window of repeat_penalty over prompt and output; -1 = all; default 64 */
@@ -150,30 +150,28 @@ struct engine_sampling {
     float dry_base;              /* >= 1; default 1.75 */
     uint32_t dry_allowed_length; /* default 2 */
     int32_t dry_penalty_last_n;  /* window over prompt and output; -1 = all; default 64 */
-    const int32_t *dry_breakers; /* tokens that end a repeat */
-    uint32_t n_dry_breakers;
-    struct engine_words dry_words;    /* sequences that do, by increasing first id */
-    uint32_t mirostat;                /* 1, 2: instead of all filters; 0 = off */
-    float mirostat_tau, mirostat_eta; /* default 5, 0.1 */
-    bool adaptive;                    /* adaptive-p, after all filters */
+    uint32_t mirostat;           /* 1, 2: instead of all filters; 0 = off */
+    float mirostat_tau, mirostat_eta;      /* default 5, 0.1 */
     float adaptive_target, adaptive_decay; /* [0, 1]; [0, 0.99], default 0.9 */
-    bool own_samplers;                     /* samplers [n_samplers] instead of the default order */
-    uint8_t samplers[ENGINE_SAMPLERS_MAX]; /* enum engine_sampler */
-    uint32_t n_samplers;
-    uint64_t seed; /* used if has_seed, else drawn */
-    bool has_seed;
-    const struct engine_bias *bias;
-    uint32_t n_bias;
-    const int32_t *allowed; /* no other token is chosen; n_allowed 0 = all may be */
-    uint32_t n_allowed;
-    struct engine_words bad_words; /* in generated tokens, their last one never follows the others */
     uint32_t min_tokens; /* before as many, no end-of-generation token, stop_ids or stop string counts */
-    const int32_t *stop_ids; /* each ends the text as an end-of-generation token does, ignore_eos or not */
-    uint32_t n_stop_ids;
+    bool adaptive;       /* adaptive-p, after all filters */
+    bool own_samplers;   /* samplers [n_samplers] instead of the default order */
     bool include_stop;   /* the stop string or token that ends the text is part of it */
     bool final_logprobs; /* TOKEN events: of the distribution drawn from; else of the raw logits */
-    const int32_t *logprob_ids; /* these are the alternatives of TOKEN events, in this order */
-    uint32_t n_logprob_ids;     /* 0: the n_logprobs best; <= ENGINE_LOGPROBS_MAX */
+    bool has_seed;
+    uint64_t seed; /* used if has_seed, else drawn */
+    uint32_t n_samplers;
+    uint8_t samplers[ENGINE_SAMPLERS_MAX]; /* enum engine_sampler */
+    /* Lists. */
+    uint32_t n_bias, n_allowed, n_stop_ids, n_logprob_ids, n_dry_breakers;
+    const struct engine_bias *bias;
+    const int32_t *allowed;     /* no other token is chosen; n_allowed 0 = all may be */
+    const int32_t *stop_ids;    /* each ends the text as an end-of-generation token does, ignore_eos or not */
+    const int32_t *logprob_ids; /* these are the alternatives of TOKEN events, in this order; n_logprob_ids 0: the
+                                 * n_logprobs best; <= ENGINE_LOGPROBS_MAX */
+    const int32_t *dry_breakers; /* tokens that end a repeat */
+    struct engine_words dry_words; /* sequences that do, by increasing first id */
+    struct engine_words bad_words; /* in generated tokens, their last one never follows the others */
 };
 struct engine_sampling engine_sampling_default(void);
 
