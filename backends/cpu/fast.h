@@ -37,11 +37,11 @@ struct attn_task {
 
 #define ATTN_ROWS_MAX 16 /* query rows that share the reading of K and V: state stays in L2 */
 
-/* Per query: sums, maximum and total; scale and 16-bit form of q, for keys in Q8_0. */
+/* Per query: sums, maximum, totals by lane; scale and 16-bit form of q, for keys in Q8_0. */
 static inline size_t attn_scratch_bytes(int64_t group, uint32_t head_dim, uint32_t head_dim_v)
 {
     size_t queries = ATTN_ROWS_MAX * (size_t)group;
-    size_t floats = pl_align_up(head_dim_v, 16) + 3;
+    size_t floats = pl_align_up(head_dim_v, 16) + KV_TILE + 2;
     return pl_align_up(queries * (floats * sizeof(float) + head_dim * sizeof(int16_t)), CPU_ALIGN);
 }
 

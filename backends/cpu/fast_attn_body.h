@@ -35,16 +35,20 @@ struct span {
     int begin, end;
 };
 
-ALWAYS_INLINE vf load_kv(const uint8_t *base, int64_t i, bool half)
+enum kv_kind { KV_FLOAT, KV_HALF, KV_BYTE };
+
+ALWAYS_INLINE vf load_kv(const uint8_t *base, int64_t i, enum kv_kind kind)
 {
-    if (half)
+    if (kind == KV_BYTE)
+        return vf_load_bytes((const int8_t *)base + i);
+    if (kind == KV_HALF)
         return vf_load_half((const uint16_t *)(const void *)base + i);
     return vf_load((const float *)(const void *)base + i);
 }
 
-/* s[q][0..16) = q . K for nb queries; nb and half are constants after inlining. */
+/* s[q][0..16) = q . K for nb queries; nb and kind are constants after inlining. */
 ALWAYS_INLINE void scores_of(float (*s)[KV_TILE], const float *const *q, const uint8_t *k,
-                             int64_t d, int nb, bool half)
+                             int64_t d, int nb, enum kv_kind kind)
 {
     vf sum[ATTN_BATCH_N][TILE_VECS];
     for (int b = 0; b < nb; b++)
@@ -53,7 +57,7 @@ ALWAYS_INLINE void scores_of(float (*s)[KV_TILE], const float *const *q, const u
     for (int64_t i = 0; i < d; i++) {
         vf key[TILE_VECS];
         for (int c = 0; c < TILE_VECS; c++)
-            key[c] = load_kv(k, i * KV_TILE + c * VF_N, half);
+            key[c] = load_kv(k, i * KV_TILE + c * VF_N, kind);
         for (int b = 0; b < nb; b++)
             for (int c = 0; c < TILE_VECS; c++)
                 sum[b][c] = vf_fma(vf_set1(q[b][i]), key[c], sum[b][c]);
@@ -63,37 +67,57 @@ ALWAYS_INLINE void scores_of(float (*s)[KV_TILE], const float *const *q, const u
             vf_store(&s[b][c * VF_N], sum[b][c]);
 }
 
-/* o[b] += sum over j of p[b][j] * V[j], positions in their order. */
-ALWAYS_INLINE void values_of(float *const *o, float (*p)[KV_TILE], const uint8_t *v, int64_t dv,
-                             struct span seen, int nb, int nc, bool half)
+/* Rows of V of a tile, and which of its positions count. */
+struct values {
+    const uint8_t *v; /* [KV_TILE][dv] */
+    int64_t dv;
+    struct span seen;
+};
+
+/* o[b][i..] += sum over j of p[b][j] * V[j][i..], positions in their order, nc vectors. */
+ALWAYS_INLINE void values_at(float *const *o, float (*p)[KV_TILE], const struct values *v,
+                             int64_t i, int nb, int nc, enum kv_kind kind)
 {
-    for (int64_t i = 0; i < dv; i += nc * VF_N) {
-        vf sum[ATTN_BATCH_N][2];
+    vf sum[ATTN_BATCH_N][2];
+    for (int b = 0; b < nb; b++)
+        for (int c = 0; c < nc; c++)
+            sum[b][c] = vf_load(o[b] + i + c * VF_N);
+    for (int j = v->seen.begin; j < v->seen.end; j++) {
+        vf value[2];
+        for (int c = 0; c < nc; c++)
+            value[c] = load_kv(v->v, j * v->dv + i + c * VF_N, kind);
         for (int b = 0; b < nb; b++)
             for (int c = 0; c < nc; c++)
-                sum[b][c] = vf_load(o[b] + i + c * VF_N);
-        for (int j = seen.begin; j < seen.end; j++) {
-            vf value[2];
-            for (int c = 0; c < nc; c++)
-                value[c] = load_kv(v, j * dv + i + c * VF_N, half);
-            for (int b = 0; b < nb; b++)
-                for (int c = 0; c < nc; c++)
-                    sum[b][c] = vf_fma(vf_set1(p[b][j]), value[c], sum[b][c]);
-        }
-        for (int b = 0; b < nb; b++)
-            for (int c = 0; c < nc; c++)
-                vf_store(o[b] + i + c * VF_N, sum[b][c]);
+                sum[b][c] = vf_fma(vf_set1(p[b][j]), value[c], sum[b][c]);
     }
+    for (int b = 0; b < nb; b++)
+        for (int c = 0; c < nc; c++)
+            vf_store(o[b] + i + c * VF_N, sum[b][c]);
 }
 
 /* Two vectors at a time where the head size allows: 16-float vectors and an odd number of them don't. */
-ALWAYS_INLINE void values_float(float *const *o, float (*p)[KV_TILE], const uint8_t *v, int64_t dv,
-                                struct span seen, int nb, bool half)
+ALWAYS_INLINE void values_float(float *const *o, float (*p)[KV_TILE], const struct values *v,
+                                int nb, enum kv_kind kind)
 {
-    if (dv % (int64_t)(2 * VF_N) == 0)
-        values_of(o, p, v, dv, seen, nb, 2, half);
+    if (v->dv % (int64_t)(2 * VF_N) == 0)
+        for (int64_t i = 0; i < v->dv; i += 2 * VF_N)
+            values_at(o, p, v, i, nb, 2, kind);
     else
-        values_of(o, p, v, dv, seen, nb, 1, half);
+        for (int64_t i = 0; i < v->dv; i += VF_N)
+            values_at(o, p, v, i, nb, 1, kind);
+}
+
+/* Q8_0: the scales of a block join the weights. */
+ALWAYS_INLINE void values_q8(float *const *o, float (*p)[KV_TILE], const struct values *v, int nb)
+{
+    const uint16_t *scales = (const uint16_t *)(const void *)(v->v + v->dv * KV_TILE);
+    for (int64_t block = 0; block < v->dv; block += KV_Q8_BLOCK) {
+        float w[ATTN_BATCH_N][KV_TILE];
+        for (int b = 0; b < nb; b++)
+            block_weights(w[b], p[b], scales + block / KV_Q8_BLOCK * KV_TILE);
+        for (int64_t i = block; i < block + KV_Q8_BLOCK; i += 2 * VF_N)
+            values_at(o, w, v, i, nb, 2, KV_BYTE);
+    }
 }
 
 /* Query qi: a head of the group of a row. */
@@ -115,43 +139,56 @@ static inline struct span seen_of(const struct attn_task *a, int64_t r, int64_t 
     };
 }
 
+static inline vf score_vector(const struct attn_task *a, const float *s, int c, struct span seen)
+{
+    static const int32_t lanes[KV_TILE] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    vf x = vf_load(s + c * VF_N) * vf_set1(a->scale);
+    if (a->softcap > 0.0F)
+        x = one_softcap(x, a->softcap);
+    if (seen.begin == 0 && seen.end == KV_TILE)
+        return x;
+    vi lane;
+    memcpy(&lane, lanes + c * VF_N, sizeof lane);
+    vi mask = (vi)(lane >= seen.begin) & (vi)(lane < seen.end);
+    return vf_select(mask, x, vf_set1(-INFINITY));
+}
+
+/* A larger maximum: what was summed before counts for less. */
+static void raise_max(const struct attn_state *st, int64_t qi, float max)
+{
+    float keep[VF_N];
+    vf_store(keep, vf_exp(vf_set1(st->m[qi] - max)));
+    st->m[qi] = max;
+    body_scale(st->l + qi * KV_TILE, st->l + qi * KV_TILE, keep[0], VF_N);
+    body_scale(st->o + qi * st->dv, st->o + qi * st->dv, keep[0], st->dv);
+}
+
 /* Turns scores into weights and rescales the query's state; false if it sees nothing here. */
 static inline bool softmax_tile(const struct attn_task *a, const struct attn_state *st, int64_t qi,
                                 float *s, struct span seen)
 {
     if (seen.begin >= seen.end)
         return false;
-    float scaled[KV_TILE];
+    vf x[TILE_VECS];
+    bool above = false;
     for (int c = 0; c < TILE_VECS; c++) {
-        vf x = vf_load(s + c * VF_N) * vf_set1(a->scale);
-        if (a->softcap > 0.0F)
-            x = one_softcap(x, a->softcap);
-        vf_store(scaled + c * VF_N, x);
+        x[c] = score_vector(a, s, c, seen);
+        above = vf_any_above(x[c], vf_set1(st->m[qi])) || above;
     }
-    for (int j = 0; j < KV_TILE; j++)
-        if (j < seen.begin || j >= seen.end)
-            scaled[j] = -INFINITY;
-    float max = st->m[qi];
+    if (above) {
+        float max = st->m[qi];
+        for (int c = 0; c < TILE_VECS; c++)
+            max = vf_largest(x[c]) > max ? vf_largest(x[c]) : max;
+        raise_max(st, qi, max);
+    }
+    vf sum = vf_load(st->l + qi * KV_TILE);
     for (int c = 0; c < TILE_VECS; c++) {
-        float largest = vf_largest(vf_load(scaled + c * VF_N));
-        max = largest > max ? largest : max;
-    }
-    if (max > st->m[qi]) {
-        float keep[VF_N];
-        vf_store(keep, vf_exp(vf_set1(st->m[qi] - max)));
-        st->m[qi] = max;
-        st->l[qi] *= keep[0];
-        body_scale(st->o + qi * st->dv, st->o + qi * st->dv, keep[0], st->dv);
-    }
-    float sum = 0.0F;
-    for (int c = 0; c < TILE_VECS; c++) {
-        vf x = vf_load(scaled + c * VF_N);
-        vf p = vf_exp(x - vf_set1(max));
-        p = vf_select((vi)(x == vf_set1(-INFINITY)), vf_set1(0.0F), p);
+        vf p = vf_exp(x[c] - vf_set1(st->m[qi]));
+        p = vf_select((vi)(x[c] == vf_set1(-INFINITY)), vf_set1(0.0F), p);
         vf_store(s + c * VF_N, p);
-        sum += vf_sum(p);
+        sum += p;
     }
-    st->l[qi] += sum;
+    vf_store(st->l + qi * KV_TILE, sum);
     return true;
 }
 
@@ -171,21 +208,21 @@ ALWAYS_INLINE void scores_any(const struct attn_task *a, const struct attn_state
     for (int b = 0; b < nb; b++)
         q[b] = query_of(a, q0 + b);
     if (a->kv->dtype_k == PL_DTYPE_F16)
-        scores_of(s, q, k, d, nb, true);
+        scores_of(s, q, k, d, nb, KV_HALF);
     else
-        scores_of(s, q, k, d, nb, false);
+        scores_of(s, q, k, d, nb, KV_FLOAT);
 }
 
 /* o[b] += p[b] . V over the positions seen by all nb, in the type of V. */
 ALWAYS_INLINE void values_any(const struct attn_task *a, float *const *o, float (*p)[KV_TILE],
-                              const uint8_t *v, int64_t dv, struct span seen, int nb)
+                              const struct values *v, int nb)
 {
     if (a->kv->dtype_v == PL_DTYPE_Q8_0)
-        values_q8(o, p, v, dv, nb);
+        values_q8(o, p, v, nb);
     else if (a->kv->dtype_v == PL_DTYPE_F16)
-        values_float(o, p, v, dv, seen, nb, true);
+        values_float(o, p, v, nb, KV_HALF);
     else
-        values_float(o, p, v, dv, seen, nb, false);
+        values_float(o, p, v, nb, KV_FLOAT);
 }
 
 /* nb queries from q0 over one tile; nb is a constant after inlining. */
@@ -199,7 +236,7 @@ ALWAYS_INLINE void batch_of(const struct attn_task *a, const struct attn_state *
     bool whole = true;                         /* one pass over V serves all */
     bool q8 = a->kv->dtype_v == PL_DTYPE_Q8_0; /* there unseen positions weigh zero */
     struct span all = {.end = (int)a->kv->tile_tokens};
-    const uint8_t *v = tile + a->kv->tile_k_bytes;
+    struct values v = {tile + a->kv->tile_k_bytes, st->dv, all};
     for (int b = 0; b < nb; b++) {
         int64_t r = (q0 + b) / a->group;
         o[b] = st->o + (q0 + b) * st->dv;
@@ -213,11 +250,13 @@ ALWAYS_INLINE void batch_of(const struct attn_task *a, const struct attn_state *
     scores_any(a, st, s, tile, q0, nb);
     for (int b = 0; b < nb; b++) {
         bool some = softmax_tile(a, st, q0 + b, s[b], seen[b]);
-        if (some && !whole)
-            values_any(a, &o[b], &s[b], v, st->dv, seen[b], 1);
+        if (!some || whole)
+            continue;
+        v.seen = q8 ? all : seen[b];
+        values_any(a, &o[b], &s[b], &v, 1);
     }
     if (whole)
-        values_any(a, o, s, v, st->dv, all, nb);
+        values_any(a, o, s, &v, nb);
 }
 
 static void attend_tile(const struct attn_task *a, const struct attn_state *st, int64_t base)
@@ -241,7 +280,7 @@ static void finish_query(const struct attn_task *a, const struct attn_state *st,
 {
     int64_t h = qi % a->group;
     float *o = st->o + qi * st->dv;
-    float l = st->l[qi];
+    float l = vf_sum(vf_load(st->l + qi * KV_TILE));
     float keep = 1.0F;
     if (a->sinks != NULL) {
         float max = a->sinks[h] > st->m[qi] ? a->sinks[h] : st->m[qi];
@@ -267,12 +306,12 @@ static void body_attend(const struct attn_task *a)
     };
     st.m = st.o + st.queries * st.dv;
     st.l = st.m + st.queries;
-    st.q_scale = st.l + st.queries;
+    st.q_scale = st.l + st.queries * KV_TILE;
     st.q16 = (int16_t *)(void *)(st.q_scale + st.queries);
     memset(st.o, 0, (size_t)(st.queries * st.dv) * sizeof *st.o);
+    memset(st.l, 0, (size_t)(st.queries * KV_TILE) * sizeof *st.l);
     for (int64_t q = 0; q < st.queries; q++) {
         st.m[q] = -INFINITY;
-        st.l[q] = 0.0F;
         if (a->kv->dtype_k == PL_DTYPE_Q8_0)
             st.q_scale[q] =
                 to_q16(st.q16 + q * a->kv->head_dim_k, query_of(a, q), a->kv->head_dim_k);

@@ -2,16 +2,13 @@
  * cpu/fast_attn_q8_body.h - keys and values in Q8_0, once for all instruction sets; included by
  * fast_attn_body.h.
  *
- * Both products run in whole numbers of 16 bits, so that the stored bytes are only widened:
- *
  *   q . K:   q once per row as 16 bits with one scale; per block of 32 an exact 32-bit sum,
  *            then  s += sum * scale(position, block)
- *   p . V:   per tile and block of 32 the weights p * scale(position) as 16 bits with one scale;
- *            an exact sum over the tile's positions, then  o += sum * scale
+ *   p . V:   per tile and block of 32 the weights p * scale(position); bytes become floats
  *
- * 15 bits of the largest leave an error of 2e-5 of it, far below what Q8_0 itself costs. A block sums
- * 32 (positions: 16) products below 2^15 * 2^7: no overflow. Weights of positions that a row does not
- * see are zero, whatever their bytes and scales are.
+ * 15 bits of the largest element of q leave an error of 2e-5 of it, far below what Q8_0 itself costs. A
+ * block sums 32 products below 2^15 * 2^7: no overflow. Weights of positions that a row does not see are
+ * zero, whatever their bytes and scales are.
  *
  * Threads: pure functions.  Source: ours; layout: kv.h.
  */
@@ -148,42 +145,13 @@ ALWAYS_INLINE void scores_q8(float (*s)[KV_TILE], const int16_t *const *q, const
             vf_store(&s[b][c * VF_N], sum[b][c] * vf_set1(q_scale[b]));
 }
 
-/* The weights of one block of V: p * scale as 16 bits, zero where p is; what to multiply sums with. */
-ALWAYS_INLINE float block_weights(int16_t *w, const float *p, const uint16_t *scales)
+/* The weights of one block of V: p * scale, zero where p is. */
+ALWAYS_INLINE void block_weights(float *w, const float *p, const uint16_t *scales)
 {
-    float scaled[KV_TILE];
     for (int c = 0; c < TILE_VECS; c++) {
         vf weight = vf_load(p + c * VF_N);
         vf x = weight * vf_load_half(scales + c * VF_N);
-        vf_store(scaled + c * VF_N, vf_select((vi)(weight == vf_set1(0.0F)), vf_set1(0.0F), x));
-    }
-    return to_q16(w, scaled, KV_TILE);
-}
-
-/* o[b] += sum over j of p[b][j] * V[j]; p is zero where a row sees nothing. */
-ALWAYS_INLINE void values_q8(float *const *o, float (*p)[KV_TILE], const uint8_t *v, int64_t dv,
-                             int nb)
-{
-    const int8_t *bytes = (const int8_t *)v;
-    const uint16_t *scales = (const uint16_t *)(const void *)(v + dv * KV_TILE);
-    for (int64_t block = 0; block < dv; block += KV_Q8_BLOCK) {
-        int16_t w[ATTN_BATCH_N][KV_TILE];
-        float scale[ATTN_BATCH_N];
-        for (int b = 0; b < nb; b++)
-            scale[b] = block_weights(w[b], p[b], scales + block / KV_Q8_BLOCK * KV_TILE);
-        for (int64_t i = block; i < block + KV_Q8_BLOCK; i += VF_N) {
-            vi whole[ATTN_BATCH_N];
-            for (int b = 0; b < nb; b++)
-                whole[b] = (vi)vf_set1(0.0F);
-            for (int64_t j = 0; j < TILE_PAIRS; j++) {
-                vs value = vs_load_bytes(bytes + (j * dv + i) * 2);
-                for (int b = 0; b < nb; b++)
-                    whole[b] = vi_dot(whole[b], value, load_pair(w[b] + 2 * j));
-            }
-            for (int b = 0; b < nb; b++)
-                vf_store(o[b] + i,
-                         vf_fma(vf_whole(whole[b]), vf_set1(scale[b]), vf_load(o[b] + i)));
-        }
+        vf_store(w + c * VF_N, vf_select((vi)(weight == vf_set1(0.0F)), vf_set1(0.0F), x));
     }
 }
 

@@ -4,11 +4,11 @@
  *   block  = [layer][kv head][tile]
  *   tile   = KV_TILE positions:  K transposed [D][KV_TILE], then V [KV_TILE][Dv rounded up to 16]
  *   Q8_0:    K [D/2][KV_TILE][2] bytes, scales [D/32][KV_TILE] F16
- *            V [KV_TILE/2][Dv][2] bytes, scales [Dv/32][KV_TILE] F16
+ *            V [KV_TILE][Dv] bytes, scales [Dv/32][KV_TILE] F16
  *
  * Q8_0 is 32 elements of one position and head with a scale d: d = F16(largest magnitude / 127),
  * integers are x / d rounded to nearest even within +-127; a scale that F16 can't hold is NaN. Pairs
- * of elements (K) or positions (V) lie together, so that one instruction multiplies both in 16 bits.
+ * of elements of K lie together, so that one instruction multiplies both in 16 bits.
  *
  * A tile holds the positions i*KV_TILE .. of its block; with blocks of fewer than KV_TILE tokens the
  * rest of the one tile is unused. K is transposed so that one vector holds the same element of 16
@@ -32,16 +32,11 @@ PL_NODISCARD bool kv_geometry_init(struct kv_geometry *ret, const struct pl_kv_g
 #define KV_Q8_BLOCK 32     /* elements that share a scale */
 #define KV_Q8_NAN   0x7e00 /* a quiet NaN in F16 */
 
-/* Q8_0: where element i of the position in `slot` is in the K or V part of a tile, in bytes; and its
- * scale, in F16 elements behind the bytes. */
+/* Q8_0: where element i of the position in `slot` is in the K part of a tile, in bytes (in the V part
+ * as in any type); and its scale in either, in F16 elements behind the bytes. */
 static inline size_t kv_q8_k_at(size_t i, size_t slot)
 {
     return (i / 2 * KV_TILE + slot) * 2 + i % 2;
-}
-
-static inline size_t kv_q8_v_at(size_t i, size_t slot, size_t head_dim_v)
-{
-    return (slot / 2 * head_dim_v + i) * 2 + slot % 2;
 }
 
 static inline size_t kv_q8_scale_at(size_t i, size_t slot)

@@ -96,11 +96,8 @@ static void write_v(const struct cpu_step *step, const struct kv_geometry *kv, u
         v = sum;
     }
     if (kv->dtype_v == PL_DTYPE_Q8_0) {
-        int8_t bytes[CPU_HEAD_DIM_MAX];
         uint16_t scales[CPU_HEAD_DIM_MAX / KV_Q8_BLOCK];
-        f->to_q8(bytes, scales, v, kv->head_dim_v);
-        for (size_t i = 0; i < kv->head_dim_v; i++)
-            base[kv_q8_v_at(i, slot, kv->head_dim_v)] = (uint8_t)bytes[i];
+        f->to_q8((int8_t *)base + begin, scales, v, kv->head_dim_v);
         scatter_scales(kv_q8_scales(base, kv->head_dim_v) + slot, scales, kv->head_dim_v);
     } else if (kv->dtype_v == PL_DTYPE_F16)
         f->to_half((uint16_t *)(void *)base + begin, v, kv->head_dim_v);

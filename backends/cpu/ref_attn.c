@@ -28,7 +28,7 @@ static struct place place_v(const struct kv_geometry *kv, uint8_t *tile, size_t 
 {
     uint8_t *part = tile + kv->tile_k_bytes;
     if (kv->dtype_v == PL_DTYPE_Q8_0)
-        return (struct place){kv->dtype_v, part, kv_q8_v_at(i, slot, kv->head_dim_v),
+        return (struct place){kv->dtype_v, part, slot * kv_v_stride(kv) + i,
                               kv_q8_scales(part, kv->head_dim_v) + kv_q8_scale_at(i, slot)};
     return (struct place){kv->dtype_v, part, slot * kv_v_stride(kv) + i, NULL};
 }

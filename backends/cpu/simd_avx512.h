@@ -9,6 +9,7 @@
 #define CPU_SIMD_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define VF_N 16L
@@ -40,6 +41,17 @@ static inline float vf_sum(vf x)
 static inline float vf_largest(vf x)
 {
     return _mm512_reduce_max_ps((__m512)x);
+}
+
+static inline vf vf_load_bytes(const int8_t *p)
+{
+    return (vf)_mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
+static inline bool vf_any_above(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ) != 0;
 }
 
 static inline vs vs_load_bytes(const int8_t *p)

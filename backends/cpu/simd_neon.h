@@ -7,6 +7,8 @@
 #define CPU_SIMD_H
 
 #include <arm_neon.h>
+#include <stdbool.h>
+#include <string.h>
 
 #define VF_N 4L
 typedef float32x4_t vf;
@@ -36,6 +38,18 @@ static inline float vf_sum(vf x)
 static inline float vf_largest(vf x)
 {
     return vmaxvq_f32(x);
+}
+
+static inline vf vf_load_bytes(const int8_t *p)
+{
+    int32_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8((uint32_t)bytes)))));
+}
+
+static inline bool vf_any_above(vf a, vf b)
+{
+    return vmaxvq_u32(vcgtq_f32(a, b)) != 0;
 }
 
 static inline vs vs_load_bytes(const int8_t *p)

@@ -46,6 +46,16 @@ static inline float vf_largest(vf x)
     return larger(larger(x[0], x[2]), larger(x[1], x[3]));
 }
 
+static inline vf vf_load_bytes(const int8_t *p)
+{
+    return (vf){(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
+}
+
+static inline bool vf_any_above(vf a, vf b)
+{
+    return a[0] > b[0] || a[1] > b[1] || a[2] > b[2] || a[3] > b[3];
+}
+
 static inline vs vs_load_bytes(const int8_t *p)
 {
     return (vs){p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]};

@@ -13,3 +13,7 @@ if(PL_DEV AND NOT PL_SANITIZE)
     set_tests_properties(kernel.cpu_aarch64 PROPERTIES LABELS "kernel;slow" TIMEOUT 600
         SKIP_RETURN_CODE 77 ENVIRONMENT "PL_SHARED=${PL_SHARED}")
 endif()
+if(PL_DEV)
+    pl_program(bench_attn NOINSTALL SOURCES "${CMAKE_SOURCE_DIR}/tests/bench/bench_attn.c"
+        "${CMAKE_SOURCE_DIR}/backends/cpu/backend.c" LIBS pl_cpu)
+endif()
