@@ -49,6 +49,8 @@ class Server:
         if " is ready at " not in line:
             raise RuntimeError(f"no ready line but {line!r}; log:\n{self.log()}")
         self.url = line.rsplit(" ", 1)[1].strip()
+        if self.url.startswith("unix:"):
+            return
         self.host, port = self.url.removeprefix("http://").removesuffix("/v1").split(":")
         self.port = int(port)
 
