@@ -48,6 +48,16 @@ int64_t clock_cpu_ns(void)
     return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+bool clock_is_virtual(void)
+{
+    return current->skip_to != NULL;
+}
+
+void clock_skip_to(int64_t due_ns)
+{
+    current->skip_to(current->user, due_ns);
+}
+
 void clock_set_source(const struct clock_source *source)
 {
     current = source != NULL ? source : &system_source;
