@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "disk_file.h"
 #include "base/banned.h"
 
 #define P 4
@@ -365,25 +366,102 @@ static uint32_t try_file(const struct kv_cache_options *o, const unsigned char *
     return n_cached;
 }
 
+/* Slots that a scan found, and what a good file says of them. */
+struct slots {
+    struct kv_hash hash[16];
+    bool found[16];
+};
+
+static void note_slot(void *user, uint32_t slot, uint64_t number, const struct kv_hash *hash)
+{
+    struct slots *slots = user;
+    (void)number;
+    assert_true(slot < PL_ARRAY_LEN(slots->hash));
+    slots->found[slot] = true;
+    slots->hash[slot] = *hash;
+}
+
+/* Below the cache, without its thread: slots that the file gives, which must be those of the good file. */
+static uint32_t count_good(const struct kv_cache_options *o, const unsigned char *blocks, size_t n,
+                           const unsigned char *good, const struct slots *good_slots)
+{
+    struct kv_disk_options options = {.dir = dir,
+                                      .bytes = o->disk_bytes,
+                                      .block_tokens = o->block_tokens,
+                                      .n_groups = o->n_groups};
+    struct kv_disk_file file;
+    struct slots slots = {.found = {false}};
+    uint64_t n_bad = 0;
+    uint32_t n_good = 0;
+    memcpy(options.groups, o->groups, sizeof options.groups);
+    memcpy(options.model_id, o->model_id, sizeof options.model_id);
+    write_file("blocks", blocks, n);
+    if (kv_disk_open(&options, &file, NULL) != PL_OK)
+        return 0;
+    assert_int_equal(kv_disk_scan(&file, 0, note_slot, &slots, &n_bad, NULL), PL_OK);
+    for (uint32_t slot = 0; slot < PL_ARRAY_LEN(slots.hash); slot++) {
+        unsigned char data[32];
+        if (!slots.found[slot])
+            continue;
+        assert_true(good_slots->found[slot]);
+        assert_memory_equal(&slots.hash[slot], &good_slots->hash[slot], sizeof slots.hash[slot]);
+        if (kv_disk_read(&file, 0, slot, &slots.hash[slot], data, NULL) != PL_OK)
+            continue;
+        assert_memory_equal(data,
+                            good + file.groups[0].data_offset + slot * file.groups[0].stride_bytes,
+                            sizeof data);
+        n_good++;
+    }
+    kv_disk_close(&file);
+    return n_good;
+}
+
+/* The slots of a good file: five. */
+static struct slots slots_of(const unsigned char *blocks)
+{
+    struct slots slots = {.found = {false}};
+    for (uint32_t slot = 0; slot < 5; slot++) {
+        memcpy(&slots.hash[slot], blocks + 4096 + slot * 128 + 24, sizeof slots.hash[slot]);
+        slots.found[slot] = true;
+    }
+    return slots;
+}
+
 static void no_flipped_bit_gets_through(void **state)
 {
     (void)state;
     size_t n = 0;
     unsigned char *blocks = NULL;
     struct kv_cache_options o = make_small(&blocks, &n);
+    struct slots slots = slots_of(blocks);
+    size_t n_key = 0;
+    unsigned char *good = read_file("blocks", &n);
+    unsigned char *key = read_file("key", &n_key);
     uint32_t n_whole = 0;
     uint32_t n_less = 0;
     for (size_t i = 0; i < n; i++) {
         blocks[i] ^= (unsigned char)(1u << i % 8);
-        if (try_file(&o, blocks, n) == 20)
+        if (count_good(&o, blocks, n, good, &slots) == 5)
             n_whole++;
         else
             n_less++;
+        if (i % 97 == 0)
+            (void)try_file(&o, blocks, n);
         blocks[i] ^= (unsigned char)(1u << i % 8);
     }
     print_message("%u flips harmless, %u noticed, of %zu bytes\n", n_whole, n_less, n);
-    assert_true(n_less >= 5 * (32 + 100)); /* each byte of a block and of its header matters */
+    assert_int_equal(n_less, 4096 + 5 * (32 + 128)); /* all that is not filling */
+    for (size_t i = 0; i < n_key; i++) {
+        key[i] ^= 0x80;
+        write_file("key", key, n_key);
+        assert_int_equal(count_good(&o, blocks, n, good, &slots), 0);
+        key[i] ^= 0x80;
+    }
+    write_file("key", key, n_key);
+    assert_int_equal(count_good(&o, blocks, n, good, &slots), 5);
     assert_int_equal(try_file(&o, blocks, n), 20);
+    free(key);
+    free(good);
     free(blocks);
 }
 
@@ -393,9 +471,11 @@ static void no_cut_file_gets_through(void **state)
     size_t n = 0;
     unsigned char *blocks = NULL;
     struct kv_cache_options o = make_small(&blocks, &n);
-    for (size_t i = 0; i < n; i += i < 4096 ? 509 : 7)
-        if (i == 0 || i >= 16)
-            (void)try_file(&o, blocks, i);
+    struct slots slots = slots_of(blocks);
+    for (size_t i = 0; i < n; i++)
+        assert_true(count_good(&o, blocks, i, blocks, &slots) < 5);
+    for (size_t i = 4096; i < n; i += 97)
+        (void)try_file(&o, blocks, i);
     free(blocks);
 }
 
@@ -535,7 +615,7 @@ static void a_write_that_fails_switches_the_tier_off(void **state)
                 (void)run(1, 1000 * (i % 4), 42);
             while (kv_cache_idle(rig.cache)) {
             }
-            for (int i = 0; i < 10000 && atomic_load(&n_writes) < n; i++) {
+            for (int i = 0; i < 50 && atomic_load(&n_writes) < n; i++) {
                 usleep(100);
                 (void)kv_cache_idle(rig.cache);
             }
