@@ -136,7 +136,7 @@ static enum way best_way(void)
 
 void sha256_use_plain(bool plain)
 {
-    atomic_store(&way, plain ? WAY_PLAIN : best_way());
+    atomic_store(&way, (int)(plain ? WAY_PLAIN : best_way()));
 }
 
 static void compress(uint32_t state[8], const unsigned char *blocks, size_t n_blocks)
