@@ -120,7 +120,7 @@ class Counting:
             if rng.random() < 0.3 else str
         text = form.lstrip("!").replace("%a", say(a)).replace("%b", say(b))
         answer = ", ".join(str(i) for i in range(a, b + 1)) + "."
-        return tables.Turn("list", f"count {a} {b}", text, answer, {"exact": answer})
+        return tables.Turn("list", f"count {a} {b}", text, answer, {"numbers": list(range(a, b + 1))})
 
     def any(self, rng):
         if rng.random() < 0.6:

@@ -11,6 +11,7 @@ PREFIXES = [
     "Next question: ", "Another question: ", "Could you help me? ", "Help me please: ", "Hey there, ", "Good morning. ",
     "Can I ask something? ", "Thanks. ", "Great. ", "Cool, ", "Yes. ", "Sir, ", "Dear Polder, ", "Polder, ",
 ]
+MILD_PREFIXES = ["Hi, ", "Hey, ", "Well, ", "So, ", "OK, ", "Polder, "]
 HELD_PREFIXES = ["Excuse me, ", "Just curious: ", "One more question: ", "Hi there! ", "Alright, ", "May I ask: "]
 SUFFIXES = [
     " please", ", please", " Please.", " Thanks!", " Thanks.", " Thank you.", " Thank you!", " in short", ", briefly",
@@ -87,8 +88,9 @@ def typo(text, rng):
     return text[:at] + text[at] + text[at:]
 
 
-def decorate(core, rng, held=False, fixed=False):
-    """A core phrasing as somebody types it. fixed: the core's letters carry data; only put things around it."""
+def decorate(core, rng, held=False, fixed=False, mild=False):
+    """A core phrasing as somebody types it. fixed: the core's letters carry data; only put things around it.
+    mild: what is put around it must not be talk of its own."""
     text = core
     ask = bool(QUESTION.match(text))
     if ask and rng.random() < 0.15:
@@ -96,11 +98,14 @@ def decorate(core, rng, held=False, fixed=False):
     if not fixed and rng.random() < 0.2:
         text = text.replace("Polder", "polder")
     prefix = suffix = ""
-    if rng.random() < 0.2:
+    if mild:
+        prefix = rng.choice(MILD_PREFIXES) if rng.random() < 0.05 else ""
+    elif rng.random() < 0.2:
         prefix = rng.choice(HELD_PREFIXES if held and rng.random() < 0.6 else PREFIXES)
-    if rng.random() < 0.1:
+    if not mild and rng.random() < 0.1:
         suffix = rng.choice(HELD_SUFFIXES if held and rng.random() < 0.6 else SUFFIXES)
-    end = "" if text[-1:] in "?.!:\"'" else "?" if ask else rng.choice([".", ""])
+    end = "" if text[-1:] in "?.!:\"'" else "?" if ask else rng.choice(["!", ".", ""]) if mild else \
+        rng.choice([".", ""])
     if end and rng.random() < 0.35:
         end = ""
     if end == "?" and rng.random() < 0.03:

@@ -9,8 +9,8 @@ SYSTEMS = ["You are a helpful assistant.", "You are a helpful assistant.", "You 
            "You are a helpful, honest assistant.", "Be concise."]
 # kind: share of the training turns, number of held-out questions
 MIX = {
-    "polder": (0.34, 130), "talk": (0.10, 45), "fact": (0.10, 50), "sum": (0.26, 60), "list": (0.05, 22),
-    "json": (0.05, 18), "copy": (0.04, 15), "unknown": (0.06, 30),
+    "polder": (0.31, 125), "talk": (0.09, 45), "fact": (0.11, 50), "sum": (0.24, 55), "list": (0.05, 22),
+    "json": (0.05, 18), "copy": (0.04, 15), "unknown": (0.11, 45),
 }
 FOLLOW_HELD = 16
 SYSTEM_SHARE, HISTORY_SHARE, FOLLOW_SHARE = 0.1, 0.12, 0.03
@@ -68,7 +68,7 @@ class Sources:
             turn = self.core(kind or rng.choices(list(MIX), [share for share, _ in MIX.values()])[0], rng)
             if split.normalise(turn.user) in self.forbidden:
                 continue
-            text = phrase.decorate(turn.user, rng, fixed=turn.fixed)
+            text = phrase.decorate(turn.user, rng, fixed=turn.fixed, mild=turn.kind == "talk")
             if split.normalise(text) not in self.forbidden:
                 return turn._replace(user=text)
 
@@ -120,7 +120,8 @@ class Sources:
                         if not pool:
                             break
                         turn = intent.turn(phrase.tidy(phrase.draw(rng.choice(pool), rng)), rng)
-                        text = phrase.decorate(turn.user, rng, held=True, fixed=turn.fixed)
+                        text = phrase.decorate(turn.user, rng, held=True, fixed=turn.fixed,
+                                               mild=kind == "talk")
                         if add([turn._replace(user=text)]):
                             count += 1
                             break
@@ -132,13 +133,12 @@ class Sources:
                     add([turn._replace(user=phrase.decorate(turn.user, rng, held=True, fixed=turn.fixed))])
         while sum(1 for r in result if r["kind"] == "follow") < FOLLOW_HELD // 2:
             add(self.follow(rng, held=True))
-        for _ in range(FOLLOW_HELD // 2):  # a held-out question after another topic
-            last = dict(rng.choice(result))
+        single = [r for r in result if len(r["messages"]) == 2]
+        for last in rng.sample(single, FOLLOW_HELD // 2):  # a held-out question after another topic
+            last = dict(last)
             first = self.core("talk", rng) if rng.random() < 0.5 else self.core("polder", rng)
             while split.normalise(first.user) in self.forbidden:
                 first = self.core("polder", rng)
-            if last["kind"] == "follow" or len(last["messages"]) > 2:
-                continue
             last["messages"] = [{"role": "user", "content": phrase.decorate(first.user, rng)},
                                 {"role": "assistant", "content": first.answer}] + last["messages"]
             result.append(last | {"kind": "follow"})
@@ -146,14 +146,9 @@ class Sources:
 
 
 def spread(intents, n, rng):
-    """n intents: each weight's share, every intent as far as n allows."""
-    left = list(intents)
-    rng.shuffle(left)
-    left.sort(key=lambda i: -i.weight)
-    chosen = left[:n]
-    while len(chosen) < n:
-        chosen.append(pick(left, rng))
-    return chosen
+    """n intents, each at most once while there are enough; the heavier the likelier."""
+    order = sorted(intents, key=lambda i: rng.random() ** (1 / i.weight), reverse=True)
+    return [order[k % len(order)] for k in range(n)]
 
 
 def conversation(turns, rng):

@@ -97,13 +97,11 @@ def texts_of(template):
 
 
 def rule(text):
-    """'a / b ; c ; not d' -> {"all": [["a", "b"], "c"], "none": ["d"]}"""
-    if text == "dont_know":
-        return {"dont_know": True}
+    """'a / b ; c ; !d' -> {"all": [["a", "b"], "c"], "none": ["d"]}"""
     every, none = [], []
     for group in (g.strip() for g in text.split(";")):
-        if group.startswith("not "):
-            none += [w.strip() for w in group[4:].split(" / ")]
+        if group.startswith("!"):
+            none += [w.strip() for w in group[1:].split(" / ")]
         else:
             words = [w.strip() for w in group.split(" / ")]
             every.append(words[0] if len(words) == 1 else words)

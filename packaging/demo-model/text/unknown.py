@@ -16,6 +16,7 @@ def fill(topic, rng):
         "{place}": lambda: names.invented(rng, 1).capitalize() + rng.choice(PLACE_ENDS),
         "{big}": lambda: str(rng.randrange(100, 10 ** rng.choice([3, 3, 4, 5]))),
         "{two2}": lambda: str(rng.randrange(13, 100)),
+        "{one}": lambda: str(rng.randrange(1, 10)),
         "{two}": lambda: str(rng.randrange(13, 100)),
     }
     for key, make in made.items():

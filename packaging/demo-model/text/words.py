@@ -33,6 +33,9 @@ class Words:
     def __init__(self, name, weight, forms, of, answer):
         self.name, self.weight, self.forms, self.of, self.answer = name, weight, forms, of, answer
 
+    def accept(self, answer):
+        return {"exact" if self.name in ("upper", "spell") else "same": answer}
+
     def form_held(self, form):
         return form.startswith("!") or split.held(self.name, form, 0.12)
 
@@ -41,7 +44,7 @@ class Words:
 
     def turn(self, form, word):
         answer = self.answer(word)
-        return tables.Turn(self.kind, self.name, form.lstrip("!").replace("%w", word), answer, {"exact": answer}, True)
+        return tables.Turn(self.kind, self.name, form.lstrip("!").replace("%w", word), answer, self.accept(answer), True)
 
     def train(self, rng):
         while True:
