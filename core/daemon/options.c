@@ -138,8 +138,6 @@ static enum pl_status check(struct options *o, struct pl_error *err)
         status = take_word("log-level", o->log_level, LEVELS, PL_ARRAY_LEN(LEVELS), &level, err);
     if (status != PL_OK)
         return status;
-    if (o->model == NULL)
-        return pl_error_set(err, PL_EINVAL, "--model FILE is required");
     o->kv = KV_TYPES[kv];
     o->level = LEVEL_VALUES[level];
     if (o->listen == NULL)

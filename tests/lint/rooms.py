@@ -27,7 +27,8 @@ ROOMS = {
     "core/sample": {"base"},
     "core/engine": {"base", "gguf", "token", "plugin", "exec", "kv", "sched", "sample", "engine"},
     "core/server": {"base", "http", "token", "template", "engine"},
-    "core/daemon": {"base", "http", "server", "engine"},
+    "core/fetch": {"base"},
+    "core/daemon": {"base", "http", "gguf", "server", "engine", "fetch"},
     "core/bench": {"base", "http", "gguf", "token", "template", "plugin", "model", "engine", "exec"},
     "backends": set(),  # include/polder only
     "include/polder": set(),
