@@ -5,8 +5,8 @@
 
 Started again with the same arguments it goes on from DIR/checkpoint.pt; with the same machine, torch and
 number of threads the weights come out equal bit by bit, interrupted or not. SIGTERM and SIGINT save first.
-The loss counts the answers' tokens only. `exact` in the log: share of held-out conversations whose
-last answer the model would give word by word with temperature 0 (each token is the likeliest after those before).
+The loss counts the answers' tokens only. `exact` in the log: share of held-out conversations whose last
+answer the model would give word by word at temperature 0 (each token is the likeliest after those before).
 """
 
 import fast_cpu  # first: may start the program again
@@ -30,6 +30,7 @@ from text import conversations
 from tokenizer import Tokenizer
 
 HELD_SEED = 1
+SAME = ["steps", "seed", "rate", "warmup", "batch_rows", "row_tokens", "layers"]  # or a run can't go on
 FIELDS = ["step", "tokens", "seconds", "rate", "loss", "held_loss", "exact"]
 
 
@@ -150,6 +151,10 @@ class Run:
         if not os.path.exists(self.path):
             return
         state = torch.load(self.path, map_location="cpu")
+        for name in SAME:
+            if state["args"][name] != getattr(self.args, name):
+                raise SystemExit(f"train: {self.path} was made with --{name.replace('_', '-')} "
+                                 f"{state['args'][name]}, not {getattr(self.args, name)}")
         self.model.load_state_dict(state["model"])
         self.optimizer.restore(state["optimizer"])
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
