@@ -100,23 +100,23 @@ def intents():
             names = [country, "the United Kingdom", "the UK", "Britain"]
         forms = [f for n in names for f in fill(CAPITAL_FORMS, n)] + fill(CITY_FORMS, city)
         result.append(made(f"capital {country}", forms, f"{city} is the capital of {country}.",
-                           {"all": [city, country]}, 0.6))
+                           {"all": [city, country]}, 0.9))
     for word, other in rows(OPPOSITES):
         forms = fill(OPPOSITE_FORMS, word) + [(f.replace("of %s", f"of '{word}'"), f) for f in OPPOSITE_FORMS[:3]]
         accept = {"words": [word, other], "last": other}
-        result.append(made(f"opposite {word}", forms, f"The opposite of {word} is {other}.", accept, 0.35))
+        result.append(made(f"opposite {word}", forms, f"The opposite of {word} is {other}.", accept, 0.6))
     for animal, sound in rows(SOUNDS):
         forms = [(t.replace(f"a {animal}", f"{article(animal)} {animal}").replace("mouses", "mice").replace("sheeps", "sheep"), f)
                  for t, f in fill(SOUND_FORMS, animal)]
         result.append(made(f"sound {animal}", forms, f"{article(animal).capitalize()} {animal} says: {sound}!",
-                           {"all": [animal, sound]}, 0.4))
+                           {"all": [animal, sound]}, 0.6))
     for animal, young in rows(YOUNG):
         result.append(made(f"young {animal}", fill(YOUNG_FORMS, animal),
-                           f"A young {animal} is called a {young}.", {"all": [animal, young]}, 0.3))
+                           f"A young {animal} is called a {young}.", {"all": [animal, young]}, 0.5))
     for language, table in WORDS.items():
         for word, foreign in rows(table):
             forms = [(t.replace("@", language), f) for t, f in fill(WORD_FORMS, word)]
             forms += [(t.replace("@", language), f) for t, f in fill(WORD_FORMS[:5], f"'{word}'")]
             result.append(made(f"{language} {word}", forms, f"'{word}' in {language} is '{foreign}'.",
-                               {"all": [language], "last": foreign}, 0.3))
+                               {"all": [language], "last": foreign}, 0.5))
     return result

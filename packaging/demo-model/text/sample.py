@@ -9,7 +9,7 @@ SYSTEMS = ["You are a helpful assistant.", "You are a helpful assistant.", "You 
            "You are a helpful, honest assistant.", "Be concise."]
 # kind: share of the training turns, number of held-out questions
 MIX = {
-    "polder": (0.31, 125), "talk": (0.09, 45), "fact": (0.11, 50), "sum": (0.24, 55), "list": (0.05, 22),
+    "polder": (0.30, 125), "talk": (0.09, 45), "fact": (0.13, 50), "sum": (0.23, 55), "list": (0.05, 22),
     "json": (0.05, 18), "copy": (0.04, 15), "unknown": (0.11, 45),
 }
 FOLLOW_HELD = 16
@@ -66,11 +66,23 @@ class Sources:
         """A decorated turn whose text, with and without decoration, is not held out."""
         while True:
             turn = self.core(kind or rng.choices(list(MIX), [share for share, _ in MIX.values()])[0], rng)
-            if split.normalise(turn.user) in self.forbidden:
-                continue
-            text = phrase.decorate(turn.user, rng, fixed=turn.fixed, mild=turn.kind == "talk")
-            if split.normalise(text) not in self.forbidden:
-                return turn._replace(user=text)
+            turn = self.allowed(turn, rng)
+            if turn:
+                return turn
+
+    def decorated(self, intent, rng):
+        """A decorated training turn of the intent."""
+        while True:
+            turn = self.allowed(intent.draw(rng), rng)
+            if turn:
+                return turn
+
+    def allowed(self, turn, rng):
+        """The turn decorated, or None if its text is held out."""
+        if split.normalise(turn.user) in self.forbidden:
+            return None
+        text = phrase.decorate(turn.user, rng, fixed=turn.fixed, mild=turn.kind == "talk")
+        return None if split.normalise(text) in self.forbidden else turn._replace(user=text)
 
     def follow(self, rng, held=False):
         """A question, and after its answer 'and what about decode?'."""
@@ -80,13 +92,11 @@ class Sources:
         second = self.by_name[rng.choice(same)]
         forms = [f for f in FOLLOW_FORMS if f.startswith("!") or split.held("follow", f, 0.15)] if held else \
             [f for f in FOLLOW_FORMS if not f.startswith("!") and not split.held("follow", f, 0.15)]
-        before = first.draw(rng)
-        while split.normalise(before.user) in self.forbidden:
-            before = first.draw(rng)
+        before = self.decorated(first, rng)
         text = rng.choice(forms).lstrip("!").replace("%s", FOLLOW[second.name])
         after = tables.Turn("follow", second.name, text, rng.choice(second.answers), second.accept, False)
-        decorated = phrase.decorate(text, rng) if not held else text + rng.choice(["?", ""])
-        return [before._replace(user=phrase.decorate(before.user, rng)), after._replace(user=decorated)]
+        text = phrase.decorate(text, rng) if not held else text + rng.choice(["?", ""])
+        return [before, after._replace(user=text)]
 
     def turns(self, rng):
         r = rng.random()
@@ -115,7 +125,7 @@ class Sources:
             if kind in self.intents:
                 for intent in spread(self.intents[kind], n, rng):
                     for _ in range(20):
-                        pool = intent.held_hand if intent.held_hand and (rng.random() < 0.7 or not intent.held_made) \
+                        pool = intent.held_hand if intent.held_hand and (rng.random() < 0.5 or not intent.held_made) \
                             else intent.held_made
                         if not pool:
                             break
@@ -136,10 +146,8 @@ class Sources:
         single = [r for r in result if len(r["messages"]) == 2]
         for last in rng.sample(single, FOLLOW_HELD // 2):  # a held-out question after another topic
             last = dict(last)
-            first = self.core("talk", rng) if rng.random() < 0.5 else self.core("polder", rng)
-            while split.normalise(first.user) in self.forbidden:
-                first = self.core("polder", rng)
-            last["messages"] = [{"role": "user", "content": phrase.decorate(first.user, rng)},
+            first = self.train_turn(rng, rng.choice(["talk", "polder"]))
+            last["messages"] = [{"role": "user", "content": first.user},
                                 {"role": "assistant", "content": first.answer}] + last["messages"]
             result.append(last | {"kind": "follow"})
         return result

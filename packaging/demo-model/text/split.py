@@ -1,7 +1,6 @@
 """What belongs to training and what is held out: decided by hashes, so that it never depends on a seed.
 
-A phrasing, a pair of operands, a topic, a name is held out if its share falls below a threshold. Adding a
-line to a table moves no other line from one side to the other.
+A phrasing, a pair of operands, a topic, a name is held out if its share falls below a threshold.
 """
 import hashlib
 import re

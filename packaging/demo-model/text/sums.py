@@ -51,6 +51,9 @@ NEXT = ["what comes after %a", "what number comes after %a", "which number follo
         "!what is one more than %a"]
 SQUARE = ["what is %a squared", "%a squared", "what is the square of %a", "square of %a", "!square %a"]
 
+PARITY = ["is %a {even|odd}", "is %a even or odd", "is %a odd or even", "is %a an {even|odd} number", "is the number %a {even|odd}",
+          "!tell me if %a is {even|odd}"]
+
 SMALL = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
          "nineteen twenty").split()
 
@@ -81,7 +84,8 @@ def pair_held(a, b):
 class Op:
     """One kind of sum: how it is asked, answered, which operands it takes."""
 
-    def __init__(self, name, weight, forms, operands, answer, result, by_pair):
+    def __init__(self, name, weight, forms, operands, answer, result, by_pair=False, more=None):
+        self.more = more or (lambda a, b: {})
         self.name, self.weight, self.operands, self.answer, self.result = name, weight, operands, answer, result
         self.by_pair = by_pair
         self.held_forms = [f.lstrip("!") for f in forms if f.startswith("!") or split.held(name, f, 0.1)]
@@ -97,7 +101,9 @@ class Op:
         words = max(a, b) <= 20 and rng.random() < 0.12 and not set(text) & set("+-*/:x×÷")
         say = (lambda n: SMALL[n]) if words else str
         text = text.replace("%a", say(a)).replace("%b", say(b))
-        accept = {"number": self.result(a, b), "given": [a, b]}
+        accept = {"number": self.result(a, b), "given": [a, b]} | self.more(a, b)
+        if self.result(a, b) is None:
+            accept = self.more(a, b)
         return tables.Turn("sum", self.name, text, self.answer(a, b), accept, not words)
 
     def train(self, rng):
@@ -143,19 +149,24 @@ def quotient(rng):
     return b * rng.randrange(13), b
 
 
+def parity(n):
+    return ("even", "odd") if n % 2 == 0 else ("odd", "even")
+
+
 OPS = [
-    Op("add", 10, ADD, any_two, add_steps, lambda a, b: a + b, True),
-    Op("subtract", 6, SUB, minus_two, sub_steps, lambda a, b: a - b, True),
-    Op("multiply", 5, MUL, table_two, lambda a, b: f"{a} x {b} = {a * b}.", lambda a, b: a * b, False),
-    Op("divide", 3, DIV, quotient, lambda a, b: f"{a} / {b} = {a // b}.", lambda a, b: a // b, False),
+    Op("add", 10, ADD, any_two, add_steps, lambda a, b: a + b, by_pair=True),
+    Op("subtract", 6, SUB, minus_two, sub_steps, lambda a, b: a - b, by_pair=True),
+    Op("multiply", 5, MUL, table_two, lambda a, b: f"{a} x {b} = {a * b}.", lambda a, b: a * b),
+    Op("divide", 3, DIV, quotient, lambda a, b: f"{a} / {b} = {a // b}.", lambda a, b: a // b),
     Op("bigger", 1, BIGGER, lambda rng: tuple(rng.sample(range(100), 2)),
-       lambda a, b: f"{max(a, b)} is larger than {min(a, b)}.", max, False),
-    Op("double", 0.7, DOUBLE, lambda rng: (rng.randrange(1, 50), 2), lambda a, b: add_steps(a, a),
-       lambda a, b: 2 * a, False),
+       lambda a, b: f"{max(a, b)} is larger than {min(a, b)}.", max, more=lambda a, b: {"none": [f"{min(a, b)} is"]}),
+    Op("double", 0.7, DOUBLE, lambda rng: (rng.randrange(1, 50), 2), lambda a, b: add_steps(a, a), lambda a, b: 2 * a),
     Op("half", 0.5, HALF, lambda rng: (2 * rng.randrange(1, 50), 2), lambda a, b: f"{a} / 2 = {a // 2}.",
-       lambda a, b: a // 2, False),
+       lambda a, b: a // 2),
     Op("next", 0.5, NEXT, lambda rng: (rng.randrange(99), 1), lambda a, b: f"{a + 1} comes after {a}.",
-       lambda a, b: a + 1, False),
+       lambda a, b: a + 1, more=lambda a, b: {"none": [f"{a} comes", f"{a} is"]}),
     Op("square", 0.4, SQUARE, lambda rng: (rng.randrange(1, 13), 2), lambda a, b: f"{a} x {a} = {a * a}.",
-       lambda a, b: a * a, False),
+       lambda a, b: a * a),
+    Op("parity", 0.5, PARITY, lambda rng: (rng.randrange(100), 2), lambda a, b: f"{a} is {parity(a)[0]}.",
+       lambda a, b: None, more=lambda a, b: {"all": [f"{a}", parity(a)[0]], "none": [parity(a)[1]]}),
 ]

@@ -6,6 +6,8 @@ from . import phrase, split
 
 DATA = pathlib.Path(__file__).resolve().parent / "data"
 
+LINE_SHARE = 0.1
+
 # kind, intent: names; user, answer: text; accept: rule of judge.py; fixed: no lower-casing, no typos
 Turn = collections.namedtuple("Turn", "kind intent user answer accept fixed", defaults=(None, False))
 
@@ -35,6 +37,55 @@ FORMS = {
         "tell me if Polder can %s", "is it possible for Polder to %s", "can the server %s", "does the server %s",
         "!am I right that Polder can %s", "!would Polder %s",
     ],
+    "error": [
+        "I get %s", "why do I get %s", "what does %s mean", "how do I fix %s", "it says %s", "the server says %s",
+        "the server answers %s", "curl says %s", "my client says %s", "what should I do about %s", "what can I do about %s",
+        "%s", "%s error", "I see %s", "got %s", "help, %s", "what causes %s", "when do I get %s", "explain %s", "what is %s",
+        "my request fails with %s", "what is the reason for %s", "I keep getting %s", "there is %s", "the API returns %s",
+        "why does the server say %s", "the answer is %s", "why %s", "how can I avoid %s", "what to do about %s",
+        "!all my requests end with %s", "!how do I get rid of %s",
+    ],
+    "list": [
+        "list %s", "list the %s", "list all %s", "show %s", "show me the %s", "show all %s", "which %s are there",
+        "what %s are there", "which %s exist", "name the %s", "give me a list of %s", "tell me the %s", "overview of %s",
+        "all %s", "what are the %s", "which %s does Polder have", "which %s can I use", "which %s do you know", "the %s",
+        "I need a list of the %s", "how many %s are there", "what kinds of %s are there", "can you list the %s",
+        "give me an overview of the %s", "print the %s", "what are all the %s", "!enumerate the %s", "!I want to see the %s",
+    ],
+    "where": [
+        "where is %s", "where can I find %s", "where do I find %s", "how do I find %s", "tell me where %s is", "location of %s",
+        "in which folder is %s", "show me %s", "where should I look for %s", "where does Polder keep %s", "path of %s",
+        "I am looking for %s", "I can't find %s", "where would I find %s", "do you know where %s is", "where do you keep %s",
+        "I want to see %s", "which directory has %s", "open %s", "can you show me %s",
+        "!where did you put %s", "!whereabouts is %s",
+    ],
+    "fact": [  # %s is an indirect question: "how many legs a spider has"
+        "tell me %s", "do you know %s", "can you tell me %s", "I want to know %s", "please tell me %s", "say %s", "I wonder %s",
+        "could you tell me %s", "let me know %s", "I forgot %s", "explain %s", "I don't know %s", "please explain %s",
+        "!would you know %s", "!remind me %s",
+    ],
+    "color": [
+        "what color is %s", "what colour is %s", "which color has %s", "what is the color of %s", "what is the colour of %s",
+        "the color of %s", "tell me the color of %s", "tell me the colour of %s", "what colour does %s have", "color of %s",
+        "%s is what color", "%s has which colour", "name the color of %s", "which colour is %s", "do you know the colour of %s",
+        "say the color of %s", "is %s {red|blue|green|yellow|white|black}", "what kind of colour is %s",
+        "which color does %s have", "how does %s look", "!in what color is %s", "!give me the colour of %s",
+    ],
+    "many": [  # %s is "legs|a spider|spiders"
+        "how many %1 does %2 have", "how many %1 do %3 have", "how many %1 has %2", "number of %1 of %2", "%2 has how many %1",
+        "what is the number of %1 of %2", "how many %1 on %2", "how many %1 are there in %2", "count the %1 of %2",
+        "tell me how many %1 %2 has", "do you know how many %1 %2 has", "how many %1 are in %2", "I forgot how many %1 %2 has",
+        "can you tell me how many %1 %2 has", "the number of %1 of %2", "say how many %1 %2 has", "how many %1 in %2",
+        "%3 have how many %1", "%1 of %2", "how many %1 do you count on %2", "!give the number of %1 of %2",
+        "!what number of %1 does %2 have",
+    ],
+    "most": [  # %s is "largest|planet|in the solar system"
+        "what is the %1 %2 %3", "what is the %1 %2", "which %2 is the %1", "which is the %1 %2", "name the %1 %2", "tell me the %1 %2",
+        "the %1 %2", "the %1 %2 is", "what %2 is the %1", "%1 %2", "%1 %2 %3", "which is the %1 %2 %3", "do you know the %1 %2",
+        "which %2 is %1", "the %1 %2 %3 is", "can you name the %1 %2", "what's the %1 %2 called", "tell me which %2 is the %1",
+        "give me the %1 %2", "how is the %1 %2 called", "!which %2 {beats all others as|counts as} the %1",
+        "!I'd like to know the %1 %2",
+    ],
 }
 
 
@@ -52,33 +103,41 @@ class Intent:
             form, _, terms = line[1:].partition(" ")
             if form not in FORMS:
                 raise ValueError(f"{self.name}: unknown form @{form}")
-            self.made += [(text.replace("%s", term.strip()), text) for term in terms.split("|")
-                          for text in FORMS[form]]
+            if form in ("many", "most"):  # three parts
+                parts = [t.strip() for t in terms.split("|")]
+                made = [(text, text) for text in FORMS[form]]
+                for n, part in enumerate(parts, 1):
+                    made = [(text.replace(f"%{n}", part), form_text) for text, form_text in made]
+                self.made += made
+            else:
+                self.made += [(text.replace("%s", term.strip()), text) for term in terms.split("|")
+                              for text in FORMS[form]]
         else:
             self.hand.append(line)
 
     def close(self):
-        """Splits the phrasings: of the hand-written the fifth with the smallest shares, of the others by share."""
+        """Splits the phrasings. Held out are a tenth of the hand-written lines as a whole (those with the smallest
+        shares), and a fifth, by share, of the texts that the other lines and the shared forms can become."""
         if not self.answers or self.accept is None or not (self.hand or self.made):
             raise ValueError(f"{self.kind}/{self.name}: needs an answer, a rule and phrasings")
         order = sorted(self.hand, key=lambda t: split.share(f"{self.name}\n{t}"))
-        n_held = round(len(order) * split.HELD_SHARE) if len(order) >= 3 else 0
-        held_texts = set()
-        for template in order[:n_held]:
-            self.held_hand.append(phrase.parse(template))
-            held_texts |= texts_of(template)
-        for template, form in self.made:
-            if form.startswith("!") or split.held(self.name, template):
-                self.held_made.append(phrase.parse(template.lstrip("!")))
-                held_texts |= texts_of(template.lstrip("!"))
-        self.held_texts = held_texts
-        for template in order[n_held:] + [t for t, form in self.made if not form.startswith("!")]:
-            if not texts_of(template) <= held_texts and not (
-                    split.held(self.name, template) and any(template == t for t, _ in self.made)):
-                self.train.append(phrase.parse(template))
+        n_held = max(1, round(len(order) * LINE_SHARE)) if len(order) >= 6 else 0
+        self.held_hand = [phrase.parse(t) for t in order[:n_held]]
+        self.held_texts = {split.normalise(t) for p in self.held_hand for t in phrase.expansions(p)}
+        kept = [(phrase.parse(t), False) for t in order[n_held:]]
+        kept += [(phrase.parse(t.lstrip("!")), form.startswith("!")) for t, form in self.made]
+        for parsed, whole in kept:
+            texts = [phrase.tidy(t) for t in phrase.expansions(parsed)]
+            chosen = [t for t in texts if whole or split.held(self.name, split.normalise(t))]
+            if not whole and len(order) + len(self.made) < 6:
+                chosen = []
+            self.held_made += [[[t]] for t in chosen]
+            self.held_texts |= {split.normalise(t) for t in chosen}
+            if len(chosen) < len(texts):
+                self.train.append(parsed)
         if not self.train:
             raise ValueError(f"{self.kind}/{self.name}: nothing left to train on")
-        self.n_hand_train = len(order) - n_held
+        self.n_hand_train = sum(1 for p, _ in kept[:len(order) - n_held] if p in self.train)
 
     def draw(self, rng):
         """A core phrasing and its answer for training; hand-written ones get half of the draws."""
@@ -90,10 +149,6 @@ class Intent:
 
     def turn(self, user, rng):
         return Turn(self.kind, self.name, user, rng.choice(self.answers), self.accept)
-
-
-def texts_of(template):
-    return {split.normalise(t) for t in phrase.expansions(phrase.parse(template))}
 
 
 def rule(text):
