@@ -493,6 +493,16 @@ static enum step begin(struct get *g)
     return wanted || (recorded && g->sha256[0] == '\0') ? check_digest(g) : STEP_NOW;
 }
 
+/* Ends in failure: the record knows what is here, so that the next run goes on from it. */
+static void keep(struct get *g)
+{
+    struct pl_error other;
+    if (g->part.fd >= 0 && g->part.have == 0)
+        part_discard(&g->part);
+    else if (g->part.fd >= 0 && part_sync(&g->part, &other) != PL_OK)
+        part_close(&g->part); /* what was recorded before still holds */
+}
+
 enum pl_status get_run(struct get *g, struct pl_error *err)
 {
     char shown[URL_MAX], note[64];
@@ -517,10 +527,7 @@ enum pl_status get_run(struct get *g, struct pl_error *err)
     }
     if (step == STEP_DONE)
         return PL_OK;
-    /* The record knows what is here, so that the next run goes on from it. */
-    struct pl_error other;
-    if (g->part.fd >= 0 && part_sync(&g->part, &other) != PL_OK)
-        g->part.info.bytes = 0;
+    keep(g);
     if (g->failed == PL_ECANCELED)
         return pl_error_set(err, PL_ECANCELED, "stopped%s: the same command goes on from there",
                             kept(g, note));

@@ -11,7 +11,7 @@
  *      +------- wait <-- RETRY, broken, unreachable
  *
  * Tries in a row that gain no byte beyond the furthest are counted; too many end it. All failing paths
- * keep the part, but for a wrong digest of a file that came in one piece.
+ * keep the part, but for an empty one and for a wrong digest of a file that came in one piece.
  *
  * Ownership: the caller's storage; get_end closes the part.  Threads: one owner.  Errors: see fetch.h.
  * Source: ours.

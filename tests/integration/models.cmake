@@ -1,0 +1,6 @@
+# Models: downloads against a misbehaving server, and the lines that ./run prints.
+if(TARGET polderd AND PL_PYTHON3)
+    if(PL_HAVE_CURL)
+        server_integration(model_pull model_pull.py 240)
+    endif()
+endif()
