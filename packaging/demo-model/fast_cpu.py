@@ -2,14 +2,15 @@
 
 Import this module first; it starts the program again with them. OpenBLAS 0.3.21 doesn't know newer AMD
 CPUs and falls back to kernels of half the speed; glibc by default returns each big buffer to the system,
-which then has to clear its pages again at every step (a fifth of the time).
+which then has to clear its pages again at every step (a fifth of the time); and OpenMP's threads wait for each
+other spinning, which starves a training in the background of a machine in use.
 """
 
 import os
 import sys
 
 SETTINGS = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1000000000000",
-            "MALLOC_TOP_PAD_": "67108864"}
+            "MALLOC_TOP_PAD_": "67108864", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def cpu_flags():
