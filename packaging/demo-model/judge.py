@@ -2,6 +2,7 @@
 
   all: [w, [a, b], ...]   each w, one of a and b, is in the answer as whole words, whatever the case
   none: [w, ...]          none of them is
+  any: [rule, ...]        one of the rules holds
   last: w                 the answer ends with w (a final mark aside)
   words: [w, ...]         the answer has each of them as a whole word
   same: text              the answer is that text; quotes around it, a final mark and case aside
@@ -17,7 +18,7 @@ import json
 import operator
 import re
 
-HONEST = re.compile(r"\b(don't know|do not know|can't|cannot|too hard for me|no opinion|not able to)\b", re.I)
+HONEST = re.compile(r"\bI (don't know|do not know|can't|cannot|have no opinion|am not able to)\b|\btoo hard for me\b", re.I)
 MARKS = " \t\n.!?\"'`"
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
 
@@ -102,6 +103,7 @@ def ends_with(answer, words):
 CHECKS = {
     "all": lambda answer, rule: all(any_of(answer, entry) for entry in rule["all"]),
     "none": lambda answer, rule: not any(has(answer, w) for w in rule["none"]),
+    "any": lambda answer, rule: any(accepts(answer, one) for one in rule["any"]),
     "words": lambda answer, rule: all(has(answer, w) for w in rule["words"]),
     "last": lambda answer, rule: ends_with(answer, rule["last"]),
     "same": lambda answer, rule: answer.strip(MARKS).lower() == rule["same"].strip(MARKS).lower(),

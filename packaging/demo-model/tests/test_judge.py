@@ -57,6 +57,8 @@ CASES = [  # rule, answer, is it right, why
     (JSON, "name Ada, age 36", False, "no JSON"),
     ({"json": {"ok": True}}, '{"ok": 1}', False, "1 is not true"),
     ({"json": [1, 2]}, "[2, 1]", False, "a list has an order"),
+    ({"any": [FRANCE, SUM]}, "Paris is the capital of France.", True, "one of two rules"),
+    ({"any": [FRANCE, SUM]}, "Rome.", False, "neither of two rules"),
     (FRANCE, "Paris is the capital of France.", True, "plain"),
     (FRANCE, "paris, france", True, "case does not matter"),
     (FRANCE, "Rome is the capital of France.", False, "another city"),

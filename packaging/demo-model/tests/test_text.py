@@ -77,10 +77,15 @@ class Text(unittest.TestCase):
         answers += [(m.name, a) for m in self.sources.makers["unknown"] for a in m.answers]
         for intent in self.intents:
             for answer in intent.answers:
-                self.assertTrue(judge.accepts(answer, intent.accept), f"{intent.name}: {answer}")
+                self.assertTrue(judge.accepts(answer, intent.rules[0]), f"{intent.name}: {answer}")
             for name, answer in answers:
                 if name != intent.name and answer not in intent.answers:
-                    self.assertFalse(judge.accepts(answer, intent.accept), f"{intent.name} takes {name}: {answer}")
+                    self.assertFalse(judge.accepts(answer, intent.rules[0]), f"{intent.name} takes {name}: {answer}")
+
+    def test_no_answer_that_knows_something_counts_as_not_knowing(self):
+        for intent in self.intents:
+            for answer in intent.answers:
+                self.assertFalse(judge.accepts(answer, {"dont_know": True}), f"{intent.name}: {answer}")
 
     def test_sums_are_right(self):
         rng = random.Random(3)

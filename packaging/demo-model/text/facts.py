@@ -73,7 +73,7 @@ def rows(text):
 def made(name, forms, answer, accept, weight=1.0):
     intent = tables.Intent("fact", name, weight)
     intent.answers = [answer]
-    intent.accept = accept
+    intent.rules = [accept]
     intent.made = forms
     intent.close()
     return intent

@@ -18,7 +18,7 @@ SUFFIXES = [
     " I am new here.", " I'm new.", " now", " for me", " here", " Be brief.", " Tell me.", " I want to know.", " then",
     " Help!", " exactly", " again", " :)", " Answer shortly.", " Do you know?",
 ]
-HELD_SUFFIXES = [" Many thanks!", " if you don't mind", " I forgot.", " Keep it short."]
+HELD_SUFFIXES = [" I would be grateful.", " if you don't mind", " I forgot.", " Keep it short."]
 QUESTION = re.compile(
     r"(what|who|where|when|why|how|which|whose|is|are|do|does|did|can|could|will|would|should|may|am|was|were|has|have"
     r"|what's|who's|where's|how's)\b", re.I)
@@ -118,11 +118,11 @@ def decorate(core, rng, held=False, fixed=False, mild=False):
         text = prefix + text + suffix + end
     if fixed:
         return text
-    if rng.random() < (0.03 if held else 0.06):
+    if rng.random() < (0.03 if held else 0.04):
         text = typo(text, rng)
     case = rng.random()
     if case < 0.25:
         text = text.lower()
-    elif case < 0.26:
+    elif case < 0.255:
         text = text.upper()
     return text

@@ -13,6 +13,7 @@ MIX = {
     "json": (0.05, 18), "copy": (0.04, 15), "unknown": (0.11, 45),
 }
 FOLLOW_HELD = 16
+LINES_ASKED = 1 / 3  # of the held-out questions on intents: whole hand-written lines that training never varied
 SYSTEM_SHARE, HISTORY_SHARE, FOLLOW_SHARE = 0.1, 0.12, 0.03
 FOLLOW = {  # intent: how it is asked for after an answer about the product
     "prefill": "prefill", "decode": "decode", "kv_cache": "the KV cache", "prefix_cache": "the prefix cache",
@@ -125,7 +126,7 @@ class Sources:
             if kind in self.intents:
                 for intent in spread(self.intents[kind], n, rng):
                     for _ in range(20):
-                        pool = intent.held_hand if intent.held_hand and (rng.random() < 0.5 or not intent.held_made) \
+                        pool = intent.held_hand if intent.held_hand and (rng.random() < LINES_ASKED or not intent.held_made) \
                             else intent.held_made
                         if not pool:
                             break

@@ -7,6 +7,7 @@ from . import phrase, split
 DATA = pathlib.Path(__file__).resolve().parent / "data"
 
 LINE_SHARE = 0.1
+WORDS_MIN = 3  # of a phrasing that is held out
 
 # kind, intent: names; user, answer: text; accept: rule of judge.py; fixed: no lower-casing, no typos
 Turn = collections.namedtuple("Turn", "kind intent user answer accept fixed", defaults=(None, False))
@@ -94,7 +95,7 @@ class Intent:
 
     def __init__(self, kind, name, weight):
         self.kind, self.name, self.weight = kind, name, weight
-        self.answers, self.accept = [], None
+        self.answers, self.rules = [], []
         self.hand, self.made = [], []  # templates: written by hand, by a shared form
         self.train, self.held_hand, self.held_made = [], [], []  # parsed templates
 
@@ -118,10 +119,11 @@ class Intent:
     def close(self):
         """Splits the phrasings. Held out are a tenth of the hand-written lines as a whole (those with the smallest
         shares), and a fifth, by share, of the texts that the other lines and the shared forms can become."""
-        if not self.answers or self.accept is None or not (self.hand or self.made):
+        if not self.answers or not self.rules or not (self.hand or self.made):
             raise ValueError(f"{self.kind}/{self.name}: needs an answer, a rule and phrasings")
-        order = sorted(self.hand, key=lambda t: split.share(f"{self.name}\n{t}"))
-        n_held = max(1, round(len(order) * LINE_SHARE)) if len(order) >= 6 else 0
+        self.accept = self.rules[0] if len(self.rules) == 1 else {"any": self.rules}
+        order = sorted(self.hand, key=lambda t: (is_word(t), split.share(f"{self.name}\n{t}")))
+        n_held = max(1, round(len(order) * LINE_SHARE)) if len(order) >= 6 and not is_word(order[0]) else 0
         self.held_hand = [phrase.parse(t) for t in order[:n_held]]
         self.held_texts = {split.normalise(t) for p in self.held_hand for t in phrase.expansions(p)}
         kept = [(phrase.parse(t), False) for t in order[n_held:]]
@@ -129,8 +131,7 @@ class Intent:
         for parsed, whole in kept:
             texts = [phrase.tidy(t) for t in phrase.expansions(parsed)]
             chosen = [t for t in texts if whole or split.held(self.name, split.normalise(t))]
-            if not whole and len(order) + len(self.made) < 6:
-                chosen = []
+            chosen = [t for t in chosen if len(t.split()) >= WORDS_MIN]
             self.held_made += [[[t]] for t in chosen]
             self.held_texts |= {split.normalise(t) for t in chosen}
             if len(chosen) < len(texts):
@@ -149,6 +150,11 @@ class Intent:
 
     def turn(self, user, rng):
         return Turn(self.kind, self.name, user, rng.choice(self.answers), self.accept)
+
+
+def is_word(template):
+    """A phrasing of one or two words is a word to be known, no way of putting things."""
+    return min(len(t.split()) for t in phrase.expansions(phrase.parse(template))) < WORDS_MIN
 
 
 def rule(text):
@@ -182,8 +188,8 @@ def read(name, kind):
                 intents.append(Intent(kind, head, float(weight or 1)))
             elif line.startswith("= "):
                 intents[-1].answers.append(line[2:].replace("\\n", "\n"))
-            elif line.startswith("? "):
-                intents[-1].accept = rule(line[2:])
+            elif line.startswith(("? ", "?? ")):
+                intents[-1].rules.append(rule(line.partition(" ")[2]))
             else:
                 intents[-1].add(line)
         except (ValueError, IndexError) as error:
