@@ -8,7 +8,10 @@ CAPITALS = """France Paris|Germany Berlin|Italy Rome|Spain Madrid|Portugal Lisbo
 |the Netherlands Amsterdam|Belgium Brussels|Austria Vienna|Switzerland Bern|Denmark Copenhagen|Norway Oslo|Sweden Stockholm
 |Finland Helsinki|Poland Warsaw|Greece Athens|Turkey Ankara|Russia Moscow|Japan Tokyo|China Beijing|India New_Delhi
 |Egypt Cairo|Canada Ottawa|Mexico Mexico_City|Brazil Brasilia|Argentina Buenos_Aires|Australia Canberra
-|the_United_States Washington,_D.C.|Ukraine Kyiv|South_Korea Seoul|Hungary Budapest|the_Czech_Republic Prague"""
+|the_United_States Washington,_D.C.|Ukraine Kyiv|South_Korea Seoul|Hungary Budapest|the_Czech_Republic Prague|Romania Bucharest|Bulgaria Sofia
+|Croatia Zagreb|Serbia Belgrade|Iceland Reykjavik|Thailand Bangkok|Vietnam Hanoi|Indonesia Jakarta|Kenya Nairobi|Peru Lima
+|Chile Santiago|Cuba Havana|Iran Tehran|Iraq Baghdad|Pakistan Islamabad|Nigeria Abuja|South_Africa Pretoria|Saudi_Arabia Riyadh
+|New_Zealand Wellington"""
 
 OPPOSITES = """hot cold|big small|good bad|day night|up down|left right|black white|fast slow|old new|high low|open closed
 |happy sad|long short|light dark|rich poor|wet dry|strong weak|early late|love hate|yes no|full empty|hard soft|near far
@@ -88,8 +91,8 @@ def article(word):
 
 
 def intents():
-    """All facts: the hand-written table, then the rows above."""
-    result = tables.read("facts", "fact")
+    """All facts: the hand-written tables, then the rows above."""
+    result = tables.read(["facts", "world", "computing"], "fact")
     for country, city in rows(CAPITALS):
         names = [country]
         if country == "the United States":

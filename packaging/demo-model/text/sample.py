@@ -7,6 +7,7 @@ from . import facts, lists, phrase, records, split, sums, tables, unknown, words
 SYSTEMS = ["You are a helpful assistant.", "You are a helpful assistant.", "You are a helpful assistant.",
            "You are Polder's demo model.", "Answer briefly.", "You are a friendly assistant. Be short.",
            "You are a helpful, honest assistant.", "Be concise."]
+POLDER, TALK = ["polder", "terms", "service", "operate", "api", "admin", "errors"], ["talk", "self"]
 # kind: share of the training turns, number of held-out questions
 MIX = {
     "polder": (0.30, 125), "talk": (0.09, 45), "fact": (0.13, 50), "sum": (0.23, 55), "list": (0.05, 22),
@@ -40,8 +41,7 @@ class Sources:
     """All intents and generators, by kind; the texts that training must never show."""
 
     def __init__(self):
-        self.intents = {"polder": tables.read("polder", "polder") + tables.read("operate", "polder"),
-                        "talk": tables.read("talk", "talk"), "fact": facts.intents()}
+        self.intents = {"polder": tables.read(POLDER, "polder"), "talk": tables.read(TALK, "talk"), "fact": facts.intents()}
         self.makers = {"sum": sums.OPS, "list": [lists.Lists(), lists.Counting()],
                        "json": [records.Objects(), records.Arrays()], "copy": words.TASKS, "unknown": unknown.classes()}
         self.forbidden = set()

@@ -172,28 +172,32 @@ def rule(text):
     return accept
 
 
-def read(name, kind):
-    """The intents of data/<name>.txt, in the file's order."""
-    intents, seen = [], set()
-    for number, line in enumerate((DATA / f"{name}.txt").read_text(encoding="utf-8").splitlines(), 1):
-        line = line.strip()
-        try:
-            if not line or line.startswith("#"):
-                continue
-            if line.startswith("["):
-                head, _, weight = line[1:].partition("]")
-                if head in seen:
-                    raise ValueError(f"intent {head} appears twice")
-                seen.add(head)
-                intents.append(Intent(kind, head, float(weight or 1)))
-            elif line.startswith("= "):
-                intents[-1].answers.append(line[2:].replace("\\n", "\n"))
-            elif line.startswith(("? ", "?? ")):
-                intents[-1].rules.append(rule(line.partition(" ")[2]))
-            else:
-                intents[-1].add(line)
-        except (ValueError, IndexError) as error:
-            raise ValueError(f"{name}.txt:{number}: {error}") from error
+def read(names, kind):
+    """The intents of data/<name>.txt for each name, in the files' order."""
+    intents = []
+    for name in names:
+        for number, line in enumerate((DATA / f"{name}.txt").read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                take(line.strip(), intents, kind)
+            except (ValueError, IndexError) as error:
+                raise ValueError(f"{name}.txt:{number}: {error}") from error
     for intent in intents:
         intent.close()
     return intents
+
+
+def take(line, intents, kind):
+    """One line of a table."""
+    if not line or line.startswith("#"):
+        return
+    if line.startswith("["):
+        name, _, weight = line[1:].partition("]")
+        if any(i.name == name for i in intents):
+            raise ValueError(f"intent {name} appears twice")
+        intents.append(Intent(kind, name, float(weight or 1)))
+    elif line.startswith("= "):
+        intents[-1].answers.append(line[2:].replace("\\n", "\n"))
+    elif line.startswith(("? ", "?? ")):
+        intents[-1].rules.append(rule(line.partition(" ")[2]))
+    else:
+        intents[-1].add(line)
