@@ -61,9 +61,16 @@ FORMS = {
         "!where did you put %s", "!whereabouts is %s",
     ],
     "fact": [  # %s is an indirect question: "how many legs a spider has"
-        "tell me %s", "do you know %s", "can you tell me %s", "I want to know %s", "please tell me %s", "say %s", "I wonder %s",
-        "could you tell me %s", "let me know %s", "I forgot %s", "explain %s", "I don't know %s", "please explain %s",
+        "tell me %s", "do you know %s", "can you tell me %s", "I want to know %s", "please tell me %s", "say %s",
+        "could you tell me %s", "let me know %s", "I forgot %s", "I'd like to know %s", "can you say %s", "please say %s",
+        "you must know %s", "I need to know %s", "maybe you know %s",
         "!would you know %s", "!remind me %s",
+    ],
+    "give": [  # %s is a thing to be told
+        "tell me %s", "give me %s", "I want %s", "%s please", "can you tell me %s", "I would like %s", "do you have %s",
+        "let me hear %s", "please tell me %s", "do you know %s", "could you tell me %s", "I want to hear %s", "I need %s",
+        "please give me %s", "can I have %s", "I'd like to hear %s", "would you tell me %s", "how about %s",
+        "!may I hear %s", "!I could do with %s",
     ],
     "color": [
         "what color is %s", "what colour is %s", "which color has %s", "what is the color of %s", "what is the colour of %s",
