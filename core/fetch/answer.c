@@ -64,10 +64,12 @@ static void take_range(struct answer *a, struct field value)
     a->has_total = parse_u64_n(slash + 1, (size_t)(end - slash - 1), INT64_MAX, &a->total);
     const char *dash = memchr(at, '-', (size_t)(slash - at));
     uint64_t last = 0;
-    if (dash != NULL)
-        a->has_range = parse_u64_n(at, (size_t)(dash - at), INT64_MAX, &a->first) &&
-                       parse_u64_n(dash + 1, (size_t)(slash - dash - 1), INT64_MAX, &last) &&
-                       last >= a->first && (!a->has_total || last < a->total);
+    if (dash == NULL)
+        return;
+    a->has_range = parse_u64_n(at, (size_t)(dash - at), INT64_MAX, &a->first) &&
+                   parse_u64_n(dash + 1, (size_t)(slash - dash - 1), INT64_MAX, &last) &&
+                   last >= a->first && (!a->has_total || last < a->total);
+    a->has_total = a->has_total && a->has_range; /* half a nonsense is not believed */
 }
 
 static void take_etag(struct answer *a, struct field value)
