@@ -203,5 +203,5 @@ void sha256_hex(const unsigned char digest[SHA256_BYTES], char ret[SHA256_HEX_BY
         ret[2 * i] = DIGITS[digest[i] >> 4];
         ret[2 * i + 1] = DIGITS[digest[i] & 15];
     }
-    ret[2 * SHA256_BYTES] = '\0';
+    ret[SHA256_HEX_BYTES - 1] = '\0';
 }

@@ -105,7 +105,7 @@ static void say_result(const struct fetch_result *result)
 static int pull(const struct model_options *o)
 {
     PL_AUTO(free) char *token = NULL;
-    PL_AUTO(free) struct fetch_result *result = calloc(1, sizeof *result);
+    struct fetch_result result;
     char dir[PATH_MAX];
     struct pl_error err = {0};
     struct pull_progress progress;
@@ -113,8 +113,6 @@ static int pull(const struct model_options *o)
     enum pl_status status = store_dir(o->dir, dir, &err);
     if (status == PL_OK)
         status = get_token(o, endpoint, &token, &err);
-    if (status == PL_OK && result == NULL)
-        status = pl_error_set(&err, PL_ENOMEM, "out of memory");
     if (status != PL_OK)
         return report(status, &err);
     const struct fetch_options options = {
@@ -140,13 +138,13 @@ static int pull(const struct model_options *o)
     };
     watch_signals();
     pull_progress_begin(&progress);
-    status = fetch_pull(&options, result, &err);
+    status = fetch_pull(&options, &result, &err);
     pull_progress_clear(&progress);
     if (token != NULL)
         explicit_bzero(token, strlen(token));
     if (status != PL_OK)
         return report(status, &err);
-    say_result(result);
+    say_result(&result);
     return ROLE_OK;
 }
 

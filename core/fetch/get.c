@@ -247,7 +247,7 @@ static bool begins_well(struct get *g, const char *bytes, size_t n)
     if (g->part.have > 0 || memcmp(bytes, MAGIC, PL_MIN(n, (size_t)MAGIC_BYTES)) == 0)
         return true;
     for (size_t i = 0; i < n && i < MAGIC_BYTES; i++)
-        begin[i] = bytes[i] >= ' ' && bytes[i] < 0x7f ? bytes[i] : '?';
+        begin[i] = (char)(bytes[i] >= ' ' && bytes[i] < 0x7f ? bytes[i] : '?');
     (void)pl_error_set(&g->why, PL_EFORMAT,
                        "%s is no model: what the server sends begins with '%s', not with '" MAGIC
                        "'",

@@ -31,7 +31,7 @@ bool name_clean(const char *text, char ret[NAME_FILE_MAX + 1])
     while (*last == '.' || *last == '-' || *last == ' ')
         last++;
     for (; last[n] != '\0' && n < NAME_FILE_MAX; n++)
-        ret[n] = is_safe(last[n]) ? last[n] : '_';
+        ret[n] = (char)(is_safe(last[n]) ? last[n] : '_');
     if (last[n] != '\0') /* cut names would lose their suffix */
         n = 0;
     ret[n] = '\0';
@@ -69,7 +69,8 @@ bool name_parse_shard(const char *file, struct name_shard *ret)
     if (suffix[0] != '-' || !parse_digits(suffix + 1, &s.no) ||
         memcmp(suffix + 1 + SHARD_DIGITS, "-of-", 4) != 0 ||
         !parse_digits(suffix + 5 + SHARD_DIGITS, &s.count) ||
-        strcasecmp(suffix + 5 + 2 * SHARD_DIGITS, SUFFIX) != 0 || s.no == 0 || s.no > s.count)
+        strcasecmp(suffix + 5 + (size_t)2 * SHARD_DIGITS, SUFFIX) != 0 || s.no == 0 ||
+        s.no > s.count)
         return false;
     *ret = s;
     return true;

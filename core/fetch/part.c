@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/auto.h"
 #include "io.h"
 #include "base/banned.h"
 
@@ -47,13 +46,9 @@ static uint64_t trusted_bytes(struct part *part, const char *url, uint64_t file_
     return bytes;
 }
 
-/* Hashes the first n bytes. */
-static enum pl_status read_back(struct part *part, uint64_t n, part_tick_fn *tick, void *user,
-                                struct pl_error *err)
+static enum pl_status read_blocks(struct part *part, uint64_t n, char *block, part_tick_fn *tick,
+                                  void *user, struct pl_error *err)
 {
-    PL_AUTO(free) char *block = malloc(READ_BYTES);
-    if (block == NULL)
-        return pl_error_set(err, PL_ENOMEM, "out of memory");
     while (part->have < n) {
         size_t want = (size_t)PL_MIN(n - part->have, (uint64_t)READ_BYTES);
         ssize_t got = pread(part->fd, block, want, (off_t)part->have);
@@ -67,6 +62,18 @@ static enum pl_status read_back(struct part *part, uint64_t n, part_tick_fn *tic
             return pl_error_set(err, PL_ECANCELED, "stopped");
     }
     return PL_OK;
+}
+
+/* Hashes the first n bytes. */
+static enum pl_status read_back(struct part *part, uint64_t n, part_tick_fn *tick, void *user,
+                                struct pl_error *err)
+{
+    char *block = malloc(READ_BYTES);
+    if (block == NULL)
+        return pl_error_set(err, PL_ENOMEM, "out of memory");
+    enum pl_status status = read_blocks(part, n, block, tick, user, err);
+    free(block);
+    return status;
 }
 
 static void forget(struct part *part)

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/auto.h"
 #include "base/file.h"
 #include "get.h"
 #include "io.h"
@@ -155,21 +154,27 @@ static enum pl_status say_offline(const struct pull *p, struct pl_error *err)
                         p->stem[0] != '\0' ? p->stem : "NAME");
 }
 
+static enum pl_status probe_first(struct pull *p, struct answer *ret, struct pl_error *err)
+{
+    struct get *g = malloc(sizeof *g);
+    if (g == NULL)
+        return pl_error_set(err, PL_ENOMEM, "out of memory");
+    set_get(p, g, &p->source.base, "model");
+    enum pl_status status = get_probe(g, ret, err);
+    free(g);
+    return status;
+}
+
 /* By the server's Content-Disposition. */
 static enum pl_status ask_name(struct pull *p, struct pl_error *err)
 {
-    PL_AUTO(free) struct get *g = malloc(sizeof *g);
     struct answer answer;
     char name[NAME_FILE_MAX + 1], given[1024];
-    if (g == NULL)
-        return pl_error_set(err, PL_ENOMEM, "out of memory");
     if (p->options->offline)
         return say_offline(p, err);
     enum pl_status status = open_transfer(p, err);
-    if (status != PL_OK)
-        return status;
-    set_get(p, g, &p->source.base, "model");
-    status = get_probe(g, &answer, err);
+    if (status == PL_OK)
+        status = probe_first(p, &answer, err);
     if (status != PL_OK)
         return status;
     name_of_disposition(answer.disposition, given, sizeof given);
@@ -451,21 +456,27 @@ static enum pl_status pull(struct pull *p, struct fetch_result *result, struct p
     return status;
 }
 
-enum pl_status fetch_pull(const struct fetch_options *options, struct fetch_result *ret,
-                          struct pl_error *err)
+static void free_pull(struct pull *p)
 {
-    PL_AUTO(free) struct pull *p = calloc(1, sizeof *p);
-    PL_AUTO(free) struct fetch_result *result = calloc(1, sizeof *result);
-    if (p == NULL || result == NULL)
-        return pl_error_set(err, PL_ENOMEM, "out of memory");
-    p->options = options;
-    p->lock = -1;
-    enum pl_status status = pull(p, result, err);
     transfer_close(p->transfer);
     free(p->get);
     free(p->paths);
     free(p->urls);
+    free(p);
+}
+
+enum pl_status fetch_pull(const struct fetch_options *options, struct fetch_result *ret,
+                          struct pl_error *err)
+{
+    struct fetch_result result = {.path = ""};
+    struct pull *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return pl_error_set(err, PL_ENOMEM, "out of memory");
+    p->options = options;
+    p->lock = -1;
+    enum pl_status status = pull(p, &result, err);
+    free_pull(p);
     if (status == PL_OK)
-        *ret = *result;
+        *ret = result;
     return status;
 }

@@ -65,7 +65,8 @@ enum pl_status url_parse(const char *text, struct url *ret, struct pl_error *err
 {
     bool tls = strncasecmp(text, "https://", 8) == 0;
     if (!tls && strncasecmp(text, "http://", 7) != 0)
-        return pl_error_set(err, PL_EINVAL, "expected an http:// or https:// URL (or hf:ORG/REPO/FILE)");
+        return pl_error_set(err, PL_EINVAL,
+                            "expected an http:// or https:// URL (or hf:ORG/REPO/FILE)");
     if (strlen(text) >= URL_MAX)
         return pl_error_set(err, PL_EINVAL, "the URL is longer than %d bytes", URL_MAX - 1);
     enum pl_status status = check_characters(text, err);

@@ -143,7 +143,7 @@ static void waits_double_up_to_a_limit_with_jitter(void **state)
 {
     (void)state;
     static const struct {
-        uint32_t first, n, random;
+        uint64_t first, n, random;
         int64_t after;
         uint32_t want;
     } ROWS[] = {
@@ -159,7 +159,8 @@ static void waits_double_up_to_a_limit_with_jitter(void **state)
         {1, 1, 0, -1, 0},
     };
     for (size_t i = 0; i < PL_ARRAY_LEN(ROWS); i++)
-        assert_int_equal(retry_wait_ms(ROWS[i].first, ROWS[i].n, ROWS[i].after, ROWS[i].random),
+        assert_int_equal(retry_wait_ms((uint32_t)ROWS[i].first, (uint32_t)ROWS[i].n, ROWS[i].after,
+                                       (uint32_t)ROWS[i].random),
                          ROWS[i].want);
 }
 

@@ -127,11 +127,11 @@ static enum pl_status pull(struct part *part, struct pl_error *err)
     if (status != PL_OK)
         return status;
     if (part->have < half)
-        status = part_write(part, DATA + part->have, half - (size_t)part->have, err);
+        status = part_write(part, &DATA[part->have], half - (size_t)part->have, err);
     if (status == PL_OK)
         status = part_sync(part, err);
     if (status == PL_OK && part->have < n)
-        status = part_write(part, DATA + part->have, n - (size_t)part->have, err);
+        status = part_write(part, &DATA[part->have], n - (size_t)part->have, err);
     if (status == PL_OK)
         status = part_sync(part, err);
     if (status == PL_OK)
