@@ -19,24 +19,29 @@ import unittest
 
 POLDERD = os.environ.get("POLDERD", "build/dev/bin/polderd")
 SHARED = pathlib.Path(os.environ.get("PL_SHARED", "../shared"))
-MODEL = SHARED / "data/models/stories260K.gguf"
-DEMO = pathlib.Path(os.environ.get("PL_DEMO_MODEL", "packaging/demo-model/polder-demo.gguf"))
+STORIES = SHARED / "data/models/stories260K.gguf"
+DEMO = pathlib.Path(os.environ.get("PL_DEMO_MODEL", "packaging/demo-model/polder-demo.gguf")).absolute()
+MODEL = STORIES if STORIES.exists() else DEMO  # what tests run that need no particular model
 START_S = 60  # sanitizer builds are slow
 SKIPPED = 77
 
 
 def need_model():
     if not MODEL.exists():
-        print(f"skipped: {MODEL} is not here")
+        print(f"skipped: neither {STORIES} nor {DEMO} is here")
         sys.exit(SKIPPED)
 
 
 def any_model():
     """A model that runs: the demo model, or stories260K."""
-    for model in (DEMO, MODEL):
+    for model in (DEMO, STORIES):
         if model.exists():
             return model
-    raise unittest.SkipTest(f"neither {DEMO} nor {MODEL} is here")
+    raise unittest.SkipTest(f"neither {DEMO} nor {STORIES} is here")
+
+
+needs_stories = unittest.skipUnless(STORIES.exists(), f"{STORIES} is not here")
+needs_demo = unittest.skipUnless(DEMO.exists(), f"{DEMO} is not here")
 
 
 class Server:
