@@ -150,11 +150,11 @@ def chunk_batches(tokenizer, seed, chunk, sizes):
 
 
 def stream(tokenizer, seed, sizes, chunk=0, skip=0):
-    """Endless (chunk, number within the chunk, batch) from a place on."""
+    """Endless (chunk, number within the chunk, rows of a batch) from a place on."""
     while True:
         groups = chunk_batches(tokenizer, seed, chunk, sizes)
         if not groups:
             raise ValueError(f"a batch of {sizes.batch_rows} rows is more than a chunk holds")
         for i in range(skip, len(groups)):
-            yield chunk, i, to_batch(groups[i], sizes.row_tokens)
+            yield chunk, i, groups[i]
         chunk, skip = chunk + 1, 0

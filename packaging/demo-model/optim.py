@@ -3,7 +3,7 @@
 A matrix's momentum M is replaced by (about) the nearest matrix with all singular values 1, so that a step
 moves in all directions alike; five Newton-Schulz iterations do that with matrix products only. Scaled to
 the root mean square that Adam's steps have, both kinds share one learning rate. Weights decay towards 0,
-apart from norms. At this size it needs about a third fewer steps than Adam alone (measured; see README).
+apart from norms. It needs fewer steps than Adam alone (README.md has figures).
 
 Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon); Liu et al. 2025 (arXiv 2502.16982), eq. 4;
 Kingma & Ba 2014 (1412.6980); Loshchilov & Hutter 2017 (1711.05101).
@@ -39,22 +39,21 @@ class Optimizer:
         self.first = [torch.zeros_like(p) for p in others]
         self.second = [torch.zeros_like(p) for p in others]
 
-    def parameters(self):
-        return [p for p, _ in self.matrices] + self.others
-
-    def zero_grad(self):
-        for p in self.parameters():
-            p.grad = None
+    def tensors(self):
+        return self.momentum + self.first + self.second
 
     @torch.no_grad()
-    def step(self, rate):
+    def step(self, rate, share=0, shares=1):
+        """One step; of several processes each does its share, all with the same arguments otherwise."""
         self.n += 1
-        self.step_matrices(rate)
-        self.step_others(rate)
+        self.step_matrices(rate, share, shares)
+        if share == 0:
+            self.step_others(rate)
 
-    def step_matrices(self, rate):
+    def step_matrices(self, rate, share, shares):
         groups = {}  # shape of the part, lying -> [(where to write, direction)]
-        for (p, heights), m in zip(self.matrices, self.momentum):
+        mine = list(zip(self.matrices, self.momentum))[share::shares]
+        for (p, heights), m in mine:
             m.mul_(MOMENTUM).add_(p.grad)
             direction = p.grad.add(m, alpha=MOMENTUM)
             for part, target in zip(direction.split(heights), p.data.split(heights)):

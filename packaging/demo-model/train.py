@@ -28,9 +28,10 @@ from model import Model, Shape
 from optim import make_optimizer
 from text import conversations
 from tokenizer import Tokenizer
+from workers import Workers
 
 HELD_SEED = 1
-SAME = ["steps", "seed", "rate", "warmup", "batch_rows", "row_tokens", "layers"]  # or a run can't go on
+SAME = ["steps", "seed", "rate", "warmup", "batch_rows", "row_tokens", "layers", "workers"]  # or a run can't go on
 FIELDS = ["step", "tokens", "seconds", "rate", "loss", "held_loss", "exact"]
 
 
@@ -43,13 +44,13 @@ def arguments():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--rate", type=float, default=6e-3)
     p.add_argument("--warmup", type=int, default=100)
-    p.add_argument("--batch-rows", type=int, default=10)
+    p.add_argument("--batch-rows", type=int, default=8)
     p.add_argument("--row-tokens", type=int, default=512)
     p.add_argument("--layers", type=int, default=Shape.layers)
     p.add_argument("--held", type=int, default=512, help="held-out conversations for the checks")
     p.add_argument("--check-every", type=int, default=250)
     p.add_argument("--save-every", type=int, default=100)
-    p.add_argument("--threads", type=int, default=0)
+    p.add_argument("--workers", type=int, default=0, help="processes; default: up to 4, by cores")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--dtype", choices=["auto", "bf16", "f32"], default="auto")
     return p.parse_args()
@@ -122,10 +123,10 @@ class Run:
     def __init__(self, args):
         self.args = args
         torch.manual_seed(args.seed)
-        if args.threads:
-            torch.set_num_threads(args.threads)
-        elif args.device == "cpu":
-            torch.set_num_threads(max(1, len(os.sched_getaffinity(0))))
+        torch.set_num_threads(1)  # until the helpers have been forked
+        cores = len(os.sched_getaffinity(0))
+        if not args.workers:
+            args.workers = min(cores, 4) if args.device == "cpu" else 1
         self.device = torch.device(args.device)
         half = args.dtype == "bf16" or (
             args.dtype == "auto" and (args.device != "cpu" or fast_cpu.half_is_fast()))
@@ -135,6 +136,8 @@ class Run:
         vocab = (len(self.tokenizer) + 31) // 32 * 32
         self.model = Model(Shape(vocab=vocab, layers=args.layers)).to(self.device)
         self.optimizer = make_optimizer(self.model, torch.bfloat16 if half else torch.float32)
+        self.workers = Workers(self.model, self.optimizer, self.autocast, args.workers,
+                               max(1, cores // args.workers))
         self.step, self.tokens, self.seconds, self.place = 0, 0, 0.0, (0, 0)
         self.path = os.path.join(args.out, "checkpoint.pt")
         self.ended = False
@@ -162,15 +165,13 @@ class Run:
         torch.set_rng_state(state["rng"])
         print(f"goes on from step {self.step}", flush=True)
 
-    def learn(self, batch, rate):
-        with self.autocast():
-            logits = self.model(batch.tokens, batch.owner, batch.position, batch.at)
-        loss = F.cross_entropy(logits.float(), batch.target)
-        self.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step(rate)
-        return loss.item()
+    def learn(self, rows, rate):
+        """One step on rows of texts: the loss, and how many tokens they had."""
+        n = self.args.workers
+        shares = [to_batch(rows[i::n], self.args.row_tokens).to(self.device) for i in range(n)]
+        n_places = sum(int((b.target != NOTHING).sum()) for b in shares)
+        loss = self.workers.step(shares, n_places, rate)
+        return loss, sum(int((b.owner >= 0).sum()) for b in shares)
 
     def train(self):
         args = self.args
@@ -181,12 +182,12 @@ class Run:
             return
         sizes = Sizes(args.batch_rows, args.row_tokens, self.model.shape.ctx_tokens)
         batches = stream(self.tokenizer, args.seed, sizes, *self.place)
-        for chunk, i, batch in batches:
+        for chunk, i, rows in batches:
             start = time.monotonic()
             rate = rate_at(self.step, args)
-            loss = self.learn(batch.to(self.device), rate)
+            loss, n_tokens = self.learn(rows, rate)
             self.step += 1
-            self.tokens += int((batch.owner >= 0).sum())
+            self.tokens += n_tokens
             self.place = (chunk, i + 1)
             self.seconds += time.monotonic() - start
             row = {"step": self.step, "tokens": self.tokens, "seconds": round(self.seconds, 1),
@@ -214,6 +215,7 @@ def main():
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     run.train()
+    run.workers.close()
     if run.ended:
         raise SystemExit(f"stopped at step {run.step}; the same command goes on from there")
 
