@@ -62,7 +62,8 @@ def text(x, y, words, colour=INK, anchor="middle"):
 def step_marks(steps):
     """Round distances that give at most ten marks."""
     unit = 10 ** math.floor(math.log10(steps))
-    width = next(unit * f for f in (0.1, 0.2, 0.25, 0.5, 1, 2) if steps / (unit * f) <= 10)
+    width = next(unit * f for f in (0.1, 0.2, 0.25, 0.5, 1, 2)
+                 if unit * f >= 1 and steps / (unit * f) <= 10)
     return [round(i * width) for i in range(int(steps / width) + 1)]
 
 
@@ -82,9 +83,9 @@ def grid(axes):
 
 
 def draw(train, held, exact):
-    train = smooth(train)
+    steps, train = train[-1][0], smooth(train)
     values = [v for _, v in train + held if v > 0]
-    axes = Axes(train[-1][0], min(values), max(values))
+    axes = Axes(steps, min(values), max(values))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="12">',
