@@ -296,8 +296,10 @@ static enum step fail_denied(struct get *g, int code)
             "this model%s",
             host, code, hub ? " yet: accept its terms on the model's page" : "");
     else
-        (void)pl_error_set(&g->why, PL_EPERM, "%s asks for a token (%d): %spass --token-file FILE",
-                           host, code, hub ? "set HF_TOKEN, or " : "");
+        (void)pl_error_set(&g->why, PL_EPERM,
+                           "%s asks for a token (%d): %spass --token-file FILE%s", host, code,
+                           hub ? "set HF_TOKEN, or " : "",
+                           hub ? " (a wrong name of a model gets the same answer)" : "");
     return fail(g, PL_EPERM);
 }
 
