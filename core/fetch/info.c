@@ -44,8 +44,10 @@ static void take_line(struct info *info, const char *line, size_t n)
         if (n > key_n && memcmp(line, TEXTS[i].key, key_n) == 0)
             take_text(line + key_n, n - key_n, TEXTS[i].text, TEXTS[i].cap);
     }
-    if (n > 5 && memcmp(line, "size ", 5) == 0)
+    if (n > 5 && memcmp(line, "size ", 5) == 0) {
         info->has_size = parse_u64_n(line + 5, n - 5, INT64_MAX, &info->size);
+        info->size = info->has_size ? info->size : 0;
+    }
     if (n > 6 && memcmp(line, "bytes ", 6) == 0 &&
         !parse_u64_n(line + 6, n - 6, INT64_MAX, &info->bytes))
         info->bytes = 0;
