@@ -195,8 +195,7 @@ static bool prepare(struct get *g, const struct answer *a)
         status = part_reset(&g->part, &g->why);
     if (status != PL_OK)
         return give_up_writing(g, status);
-    if (g->part.have > 0)
-        g->pieces = true;
+    g->pieces = g->part.have > 0;
     take_facts(g, a);
     if (info->has_size && g->known_size && info->size != g->size) {
         (void)pl_error_set(&g->why, PL_EFORMAT,

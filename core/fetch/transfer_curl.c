@@ -252,7 +252,9 @@ static enum transfer_end end_of(struct transfer *t, CURLcode code)
     switch ((int)code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT: return TRANSFER_UNREACHABLE;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
+    case CURLE_SSL_CONNECT_ERROR: return TRANSFER_UNREACHABLE;
     case CURLE_OPERATION_TIMEDOUT: return connected(t) ? TRANSFER_BROKEN : TRANSFER_UNREACHABLE;
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:

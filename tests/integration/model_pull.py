@@ -462,7 +462,8 @@ class Pull(unittest.TestCase):
     def test_an_unreachable_server_is_one_line_with_a_way_out(self):
         with Server() as gone:
             url = gone.url("/m.gguf")
-        for source in (url, "https://polder.invalid/m.gguf"):
+        plain = self.serve({"/m.gguf": File(DATA)}).url("/m.gguf").replace("http:", "https:")
+        for source in (url, plain, "https://polder.invalid/m.gguf"):
             done = self.model("pull", source, *FAST)
             self.assert_failed(done, "cannot reach", "https_proxy", f"{self.dir}/m.gguf by hand")
 
