@@ -22,11 +22,14 @@ function(pl_test name)
     add_test(NAME ${R_LABEL}.${name} COMMAND t_${name} ${R_ARGS})
     set_tests_properties(${R_LABEL}.${name} PROPERTIES
         LABELS ${R_LABEL} TIMEOUT ${R_TIMEOUT} SKIP_RETURN_CODE 77
-        ENVIRONMENT "CMOCKA_MESSAGE_OUTPUT=tap;PL_SHARED=${PL_SHARED};POLDER_BACKEND_DIR=${PL_BACKEND_BUILD_DIR};${R_ENV}")
+        ENVIRONMENT "CMOCKA_MESSAGE_OUTPUT=tap;PL_SHARED=${PL_SHARED};PL_DEMO_MODEL=${PL_DEMO_MODEL};POLDER_BACKEND_DIR=${PL_BACKEND_BUILD_DIR};${R_ENV}")
 endfunction()
 
 # Reference data beside the checkout; tests that need it skip with a reason where it is absent.
 set(PL_SHARED "${CMAKE_SOURCE_DIR}/../shared" CACHE PATH "Folder with reference data for tests")
+# The demo model of this repository: a real model with a real chat template, in every clone.
+set(PL_DEMO_MODEL "${CMAKE_SOURCE_DIR}/packaging/demo-model/polder-demo.gguf" CACHE FILEPATH
+    "Model that tests run where they need a chat template")
 
 # Each public header is compiled alone, as the first include of an otherwise empty file.
 function(pl_headers_compile_alone target folder)

@@ -138,8 +138,6 @@ static enum pl_status check(struct options *o, struct pl_error *err)
         status = take_word("log-level", o->log_level, LEVELS, PL_ARRAY_LEN(LEVELS), &level, err);
     if (status != PL_OK)
         return status;
-    if (o->model == NULL)
-        return pl_error_set(err, PL_EINVAL, "--model FILE is required");
     if (o->kv_disk_mb > 0 && o->kv_disk_dir == NULL)
         return pl_error_set(err, PL_EINVAL, "--kv-disk-mb: needs --kv-disk-dir");
     o->kv = KV_TYPES[kv];

@@ -20,7 +20,7 @@
 
 /* kind, member, name, argument, help. COUNT options also take their maximum. */
 #define OPTIONS_LIST(TEXT, COUNT, FLAG)                                                            \
-    TEXT(model, "model", "FILE", "GGUF file to serve (required)")                                  \
+    TEXT(model, "model", "FILE|NAME", "GGUF file, or pulled model; serve: (the demo model)")       \
     TEXT(listen, "listen", "ADDR", "HOST:PORT or unix:/path; port 0 picks one (127.0.0.1:8080)")   \
     TEXT(served_name, "served-model-name", "NAME", "name in the API; several, comma-separated")    \
     TEXT(chat_template, "chat-template", "FILE", "Jinja template in place of the model's")         \

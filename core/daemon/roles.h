@@ -15,9 +15,13 @@ enum role_exit {
     ROLE_LOST = 3, /* ran and then failed: a restart may help */
 };
 
-/* args: the options as given, n of them, for a role that hands them on. */
+/* options->model is a file's path, never NULL. args: the options as given, n of them, for a role that
+ * hands them on. */
 int role_worker(const struct options *options, int n, char *const *args);
 int role_serve(const struct options *options, int n, char *const *args);
+
+/* polderd model VERB: has options of its own. args: what follows "model", n of them. */
+int role_model(int n, char *const *args);
 
 /* From supervisor to worker, in the environment: a listening socket, and a pipe for status lines. */
 #define ROLE_ENV_LISTEN_FD "POLDER_LISTEN_FD"

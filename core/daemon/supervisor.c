@@ -65,7 +65,7 @@ struct supervisor {
  * none. Does not return. */
 static void exec_worker(const struct supervisor *s, int status_fd, pid_t parent)
 {
-    char **argv = calloc((size_t)s->n_args + 3, sizeof *argv);
+    char **argv = calloc((size_t)s->n_args + 5, sizeof *argv);
     char text[16];
     sigset_t none;
     (void)sigemptyset(&none);
@@ -78,6 +78,9 @@ static void exec_worker(const struct supervisor *s, int status_fd, pid_t parent)
     argv[1] = (char *)(uintptr_t) "worker";
     for (int i = 0; i < s->n_args; i++)
         argv[2 + i] = s->args[i];
+    argv[2 + s->n_args] =
+        (char *)(uintptr_t) "--model"; /* what was found for it; the last one counts */
+    argv[3 + s->n_args] = (char *)(uintptr_t)s->options->model;
     /* NOLINTBEGIN(concurrency-mt-unsafe): a single thread */
     (void)unsetenv("NOTIFY_SOCKET"); /* readiness is passed on by the supervisor */
     (void)snprintf(text, sizeof text, "%d", status_fd);

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/parse.h"
+#include "fetch/name.h"
 #include "http/address.h"
 #include "http/server.h"
 #include "notify.h"
@@ -214,15 +215,12 @@ static enum pl_status watch_signals(struct worker *w, struct pl_error *err)
 
 /* ---- starting -------------------------------------------------------------------------------------- */
 
-/* The file's name without folders and ".gguf". */
+/* The model's name by its file. */
 static char *name_of_file(const char *path)
 {
-    const char *base = strrchr(path, '/');
-    base = base != NULL ? base + 1 : path;
-    size_t n = strlen(base);
-    if (n > 5 && strcmp(base + n - 5, ".gguf") == 0)
-        n -= 5;
-    return strndup(base, n);
+    char name[NAME_FILE_MAX + 1];
+    name_of_model(path, name);
+    return strdup(name);
 }
 
 /* Splits the served names at commas, in place. */

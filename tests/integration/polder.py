@@ -1,7 +1,8 @@
 """A real polderd for tests: starts it on a free loopback port, talks to it with the standard library only.
 
-Environment: POLDERD (the program), PL_BACKEND_DIR (its plugins), PL_SHARED (reference data). Without the data a
-test script exits 77, which CTest counts as skipped.
+Environment: POLDERD (the program), PL_BACKEND_DIR (its plugins), PL_SHARED (reference data), PL_DEMO_MODEL (the
+demo model of this repository, which has a chat template). Where a test's data are absent it is skipped: a script
+exits 77, which CTest counts so.
 """
 import contextlib
 import http.client
@@ -14,18 +15,33 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 
 POLDERD = os.environ.get("POLDERD", "build/dev/bin/polderd")
 SHARED = pathlib.Path(os.environ.get("PL_SHARED", "../shared"))
-MODEL = SHARED / "data/models/stories260K.gguf"
+STORIES = SHARED / "data/models/stories260K.gguf"
+DEMO = pathlib.Path(os.environ.get("PL_DEMO_MODEL", "packaging/demo-model/polder-demo.gguf")).absolute()
+MODEL = STORIES if STORIES.exists() else DEMO  # what tests run that need no particular model
 START_S = 60  # sanitizer builds are slow
 SKIPPED = 77
 
 
 def need_model():
     if not MODEL.exists():
-        print(f"skipped: {MODEL} is not here")
+        print(f"skipped: neither {STORIES} nor {DEMO} is here")
         sys.exit(SKIPPED)
+
+
+def any_model():
+    """A model that runs: the demo model, or stories260K."""
+    for model in (DEMO, STORIES):
+        if model.exists():
+            return model
+    raise unittest.SkipTest(f"neither {DEMO} nor {STORIES} is here")
+
+
+needs_stories = unittest.skipUnless(STORIES.exists(), f"{STORIES} is not here")
+needs_demo = unittest.skipUnless(DEMO.exists(), f"{DEMO} is not here")
 
 
 class Server:

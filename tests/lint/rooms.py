@@ -28,7 +28,8 @@ ROOMS = {
     "core/spec": {"base"},
     "core/engine": {"base", "gguf", "token", "plugin", "exec", "kv", "sched", "sample", "spec", "engine"},
     "core/server": {"base", "http", "token", "template", "engine"},
-    "core/daemon": {"base", "http", "server", "engine"},
+    "core/fetch": {"base"},
+    "core/daemon": {"base", "http", "gguf", "server", "engine", "fetch"},
     "core/bench": {"base", "http", "gguf", "token", "template", "plugin", "model", "engine", "exec"},
     "backends": set(),  # include/polder only
     "include/polder": set(),

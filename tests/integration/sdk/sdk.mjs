@@ -4,7 +4,8 @@ import OpenAI, { APIError, BadRequestError, NotFoundError } from "openai";
 
 const client = new OpenAI({ baseURL: process.argv[2], apiKey: "none", maxRetries: 0 });
 const messages = [{ role: "user", content: "Once upon a time" }];
-const model = "stories260K";
+const model = (await client.models.list()).data[0].id;
+const on = { ignore_eos: true };  // not OpenAI's: texts as long as asked for, whatever the model
 const facts = [];
 const fact = (name, run) => facts.push([name, run]);
 
@@ -15,15 +16,15 @@ fact("lists the model", async () => {
 });
 
 fact("answers a chat", async () => {
-  const answer = await client.chat.completions.create({ model, messages, max_tokens: 12, temperature: 0 });
+  const answer = await client.chat.completions.create({ model, messages, max_tokens: 12, temperature: 0, ...on });
   assert.equal(answer.choices[0].message.role, "assistant");
-  assert.ok(answer.choices[0].message.content.includes("little"));
+  if (model === "stories260K") assert.ok(answer.choices[0].message.content.includes("little"));
   assert.equal(answer.usage.completion_tokens, 12);
   assert.ok(answer._request_id);
 });
 
 fact("streams the same text, usage at the end", async () => {
-  const request = { model, messages, max_completion_tokens: 40, temperature: 0 };
+  const request = { model, messages, max_completion_tokens: 40, temperature: 0, ...on };
   const whole = await client.chat.completions.create(request);
   const stream = await client.chat.completions.create({
     ...request, stream: true, stream_options: { include_usage: true } });
@@ -39,7 +40,7 @@ fact("streams the same text, usage at the end", async () => {
 });
 
 fact("runs the stream helper", async () => {
-  const runner = client.chat.completions.stream({ model, messages, max_tokens: 8, temperature: 0 });
+  const runner = client.chat.completions.stream({ model, messages, max_tokens: 8, temperature: 0, ...on });
   const final = await runner.finalChatCompletion();
   assert.equal(final.choices[0].finish_reason, "length");
   assert.ok(final.choices[0].message.content.length > 0);
