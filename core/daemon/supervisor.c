@@ -281,7 +281,9 @@ static enum pl_status open_listener(struct supervisor *s, struct pl_error *err)
         status = errno == EADDRINUSE ? PL_EBUSY : PL_EIO;
         (void)close(fd);
         return pl_error_set(err, status, "cannot listen on %s: %s", text,
-                            status == PL_EBUSY ? "the address is in use" : "refused by the system");
+                            status == PL_EBUSY
+                                ? "the address is in use (--listen 127.0.0.1:0 picks a port)"
+                                : "refused by the system");
     }
     s->listen_fd = fd;
     return PL_OK;

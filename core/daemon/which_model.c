@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fetch/store.h"
@@ -19,7 +20,8 @@ enum pl_status which_model(const char *said, char ret[PATH_MAX], struct pl_error
     size_t n = strlen(said);
     if (n >= PATH_MAX)
         return pl_error_set(err, PL_EINVAL, "--model: the path is too long");
-    if (strchr(said, '/') != NULL || access(said, F_OK) == 0) {
+    struct stat st;
+    if (strchr(said, '/') != NULL || (stat(said, &st) == 0 && S_ISREG(st.st_mode))) {
         memcpy(ret, said, n + 1);
         return PL_OK;
     }

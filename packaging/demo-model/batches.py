@@ -3,7 +3,9 @@
 The text of chunk c is drawn with a seed made of the run's seed and c, so that any place in the endless
 stream is found again from two numbers: the chunk and the batch within it. Some conversations are joined to
 long chats, for a user asks many things in a row. A chunk's conversations are packed longest first into the
-fullest row that still has room; then the rows are shuffled.
+fullest row that still has room; then the rows are shuffled. Short conversations fill short rows and the rest
+fills long ones, as attention costs the square of a row; a batch has rows of one kind, and as many tokens
+whichever kind it is.
 
 A row is shorter than the context, so distances up to the context's length come from gaps: in half of the
 long chats the positions jump ahead once, between two turns (Zhu et al. 2023, arXiv 2309.10400).
@@ -22,7 +24,7 @@ from tokenizer import PAD, encode_chat
 
 CHUNK_CONVERSATIONS = 8192
 PLACES = 512  # places to learn are filled up to a multiple: a new shape costs the library a compilation
-JOIN_SHARE, JOIN_MAX = 0.05, 14  # how often a conversation starts a long chat, and of how many
+JOIN_SHARE, JOIN_MAX = 0.02, 16  # how often a conversation starts a long chat, and of how many
 GAP_SHARE = 0.5  # of the long chats
 NOTHING = -100  # the target of a place that only fills up
 
@@ -133,28 +135,35 @@ def to_batch(rows, row_tokens):
 
 @dataclass(frozen=True)
 class Sizes:
-    batch_rows: int
-    row_tokens: int
+    batch_tokens: int
+    short_tokens: int  # of a row
+    long_tokens: int
     ctx_tokens: int
 
 
 def chunk_batches(tokenizer, seed, chunk, sizes):
-    """The rows of one chunk's batches, always the same for the same arguments."""
+    """The (rows, tokens of a row) of one chunk's batches, always the same for the same arguments."""
     number = chunk_seed(seed, chunk)
     rng = random.Random(number)
     talks = islice(conversations(number, split="train"), CHUNK_CONVERSATIONS)
-    rows = pack(draw(tokenizer, talks, sizes.row_tokens, sizes.ctx_tokens, rng), sizes.row_tokens)
-    rng.shuffle(rows)
-    n = sizes.batch_rows
-    return [rows[i:i + n] for i in range(0, len(rows) - n + 1, n)]
+    texts = list(draw(tokenizer, talks, sizes.long_tokens, sizes.ctx_tokens, rng))
+    batches = []
+    for row_tokens in (sizes.short_tokens, sizes.long_tokens):
+        rows = pack([t for t in texts if (len(t) <= sizes.short_tokens) == (row_tokens == sizes.short_tokens)],
+                    row_tokens)
+        rng.shuffle(rows)
+        n = sizes.batch_tokens // row_tokens
+        batches += [(rows[i:i + n], row_tokens) for i in range(0, len(rows) - n + 1, n)]
+    rng.shuffle(batches)
+    return batches
 
 
 def stream(tokenizer, seed, sizes, chunk=0, skip=0):
-    """Endless (chunk, number within the chunk, rows of a batch) from a place on."""
+    """Endless (chunk, number within the chunk, rows of a batch, tokens of a row) from a place on."""
     while True:
         groups = chunk_batches(tokenizer, seed, chunk, sizes)
         if not groups:
-            raise ValueError(f"a batch of {sizes.batch_rows} rows is more than a chunk holds")
+            raise ValueError(f"a batch of {sizes.batch_tokens} tokens is more than a chunk holds")
         for i in range(skip, len(groups)):
-            yield chunk, i, groups[i]
+            yield chunk, i, *groups[i]
         chunk, skip = chunk + 1, 0

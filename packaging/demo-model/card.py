@@ -56,7 +56,7 @@ def training_figures(state, log):
     return table([
         ("machine", f"{device}; torch {torch.__version__}"),
         ("date", datetime.date.today().isoformat()),
-        ("steps", f"{int(last['step']):,} of {args['batch_rows']} rows with {args['row_tokens']} tokens; "
+        ("steps", f"{int(last['step']):,} of {args['batch_tokens']:,} places; "
          f"seed {args['seed']}"),
         ("tokens", f"{int(last['tokens']):,}"),
         ("time", f"{seconds / 60:.0f} min; {int(last['tokens']) / seconds:,.0f} tokens/s"),

@@ -76,13 +76,13 @@ class Attention(nn.Module):
         b, t, _ = x.shape
         kv, group, d = s.kv_heads, s.heads // s.kv_heads, s.head_dim
         rows = self.qkv(x).view(b, t, s.heads + 2 * kv, d)
-        turned = rotate(rows[:, :, :s.heads + kv], cos, sin)
+        turned = rotate(rows[:, :, :s.heads + kv], cos, sin)  # of q and k
         # The heads of a group are stacked along the queries: k and v need no copies.
         q = turned[:, :, :s.heads].view(b, t, kv, group, d).permute(0, 2, 3, 1, 4)
         q = q.reshape(b * kv, group * t, d)
         k = turned[:, :, s.heads:].permute(0, 2, 3, 1).reshape(b * kv, d, t)
         v = rows[:, :, s.heads + kv:].permute(0, 2, 1, 3).reshape(b * kv, t, d)
-        scores = torch.bmm(q, k).view(b, s.heads, t, t) * (1 / math.sqrt(d))
+        scores = torch.bmm(q * (1 / math.sqrt(d)), k).view(b, s.heads, t, t)
         weights = (scores + mask).softmax(-1).view(b * kv, group * t, t)
         out = torch.bmm(weights.to(v.dtype), v).view(b, s.heads, t, d)
         return self.o(out.transpose(1, 2).reshape(b, t, s.heads * d))
@@ -117,8 +117,10 @@ class Block(nn.Module):
         self.gate_up = nn.Linear(shape.dim, 2 * shape.ffn, bias=False)
         self.down = nn.Linear(shape.ffn, shape.dim, bias=False)
 
-    def forward(self, x, cos, sin, mask):
-        x = x + self.attn(self.attn_norm(x), cos, sin, mask)
+    def attend(self, x, cos, sin, mask):
+        return x + self.attn(self.attn_norm(x), cos, sin, mask)
+
+    def feed(self, x):
         return x + self.down(SwiGLU.apply(self.gate_up(self.ffn_norm(x))))
 
 
@@ -159,11 +161,12 @@ class Model(nn.Module):
         if torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled():
             mask = mask.to(torch.bfloat16)
         x = self.embd(tokens)
-        for block in self.blocks:
-            x = block(x, cos, sin, mask)
-        x = x.flatten(0, 1)
-        if at is not None:
+        for block in self.blocks[:-1]:
+            x = block.feed(block.attend(x, cos, sin, mask))
+        x = self.blocks[-1].attend(x, cos, sin, mask).flatten(0, 1)
+        if at is not None:  # the rest of the last block serves no other place
             x = x[at]
+        x = self.blocks[-1].feed(x)
         return F.linear(self.norm(x), self.embd.weight)
 
     def n_params(self):

@@ -31,7 +31,8 @@ from tokenizer import Tokenizer
 from workers import Workers
 
 HELD_SEED = 1
-SAME = ["steps", "seed", "rate", "warmup", "batch_rows", "row_tokens", "layers", "workers"]  # or a run can't go on
+SAME = ["steps", "seed", "rate", "warmup", "batch_tokens", "short_tokens", "long_tokens", "layers",
+        "workers"]  # or a run can't go on
 FIELDS = ["step", "tokens", "seconds", "rate", "loss", "held_loss", "exact"]
 
 
@@ -44,8 +45,9 @@ def arguments():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--rate", type=float, default=6e-3)
     p.add_argument("--warmup", type=int, default=100)
-    p.add_argument("--batch-rows", type=int, default=8)
-    p.add_argument("--row-tokens", type=int, default=512)
+    p.add_argument("--batch-tokens", type=int, default=4096)
+    p.add_argument("--short-tokens", type=int, default=128, help="length of the rows for short conversations")
+    p.add_argument("--long-tokens", type=int, default=512, help="length of the rows for the others")
     p.add_argument("--layers", type=int, default=Shape.layers)
     p.add_argument("--held", type=int, default=512, help="held-out conversations for the checks")
     p.add_argument("--check-every", type=int, default=250)
@@ -165,10 +167,10 @@ class Run:
         torch.set_rng_state(state["rng"])
         print(f"goes on from step {self.step}", flush=True)
 
-    def learn(self, rows, rate):
+    def learn(self, rows, row_tokens, rate):
         """One step on rows of texts: the loss, and how many tokens they had."""
         n = self.args.workers
-        shares = [to_batch(rows[i::n], self.args.row_tokens).to(self.device) for i in range(n)]
+        shares = [to_batch(rows[i::n], row_tokens).to(self.device) for i in range(n)]
         n_places = sum(int((b.target != NOTHING).sum()) for b in shares)
         loss = self.workers.step(shares, n_places, rate)
         return loss, sum(int((b.owner >= 0).sum()) for b in shares)
@@ -176,16 +178,17 @@ class Run:
     def train(self):
         args = self.args
         log = Log(os.path.join(args.out, "log.csv"), self.step)
-        held = HeldOut(self.tokenizer, args.held, args.row_tokens)
+        held = HeldOut(self.tokenizer, args.held, args.long_tokens)
         last = min(args.steps, args.stop_after or args.steps)
         if self.step >= last:
             return
-        sizes = Sizes(args.batch_rows, args.row_tokens, self.model.shape.ctx_tokens)
+        sizes = Sizes(args.batch_tokens, args.short_tokens, args.long_tokens,
+                      self.model.shape.ctx_tokens)
         batches = stream(self.tokenizer, args.seed, sizes, *self.place)
-        for chunk, i, rows in batches:
+        for chunk, i, rows, row_tokens in batches:
             start = time.monotonic()
             rate = rate_at(self.step, args)
-            loss, n_tokens = self.learn(rows, rate)
+            loss, n_tokens = self.learn(rows, row_tokens, rate)
             self.step += 1
             self.tokens += n_tokens
             self.place = (chunk, i + 1)

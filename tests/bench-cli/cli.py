@@ -139,6 +139,33 @@ def models():
           "gguf lists parameters, keys and tensors")
 
 
+def demo_model():
+    """What holds for any model, on the one that every clone has."""
+    demo = os.environ.get("PL_DEMO_MODEL", "packaging/demo-model/polder-demo.gguf")
+    if not os.path.exists(demo):
+        print(f"skip demo model: {demo} is absent")
+        return
+    code, out, _ = run("gguf", demo)
+    words = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
+    check(code == 0 and words["architecture"][1] == '"llama"' and "chat template" in out, "gguf of the demo model")
+    n_vocabulary = int(words["vocabulary"][1])
+    for text in ("What is Polder?", "  12 + 7 = 19\n", "na\u00efve \u4f60\u597d \U0001f600"):
+        code, ids, _ = run("tokenize", "--model", demo, stdin=text)
+        code2, back, _ = run("detokenize", "--model", demo, stdin=ids)
+        check(code == code2 == 0 and back == text, f"demo model: {text!r} to tokens and back")
+    tokens = ",".join(map(str, json.loads(run("tokenize", "--model", demo, stdin="What is Polder?")[1])))
+    code, piped, err = run("logits", "--model", demo, "--tokens", tokens, "--output", "-", raw=True)
+    n = tokens.count(",") + 1
+    check(code == 0 and len(piped) == 10 + struct.unpack("<H", piped[8:10])[0] + 4 * n * n_vocabulary,
+          f"demo model: logits of {n} tokens {err}")
+    code, out, _ = run("generate", "--model", demo, "--tokens", tokens, "-n", "8")
+    check(code == 0 and len(json.loads(out)) == 8 and max(json.loads(out)) < n_vocabulary, "demo model: generate")
+    code, _, err = run("generate", "--model", demo, "--tokens", str(n_vocabulary), "-n", "1")
+    check(code == 1 and err.count("\n") == 1, f"demo model: a token beyond the vocabulary: {err.strip()}")
+    code, out, _ = run("model", "--model", demo, "-p", "32", "-n", "8", "-r", "2", "-o", "json")
+    check(code == 0 and [r["test"] for r in json.loads(out)["results"]] == ["pp32", "tg8"], "demo model: measured")
+
+
 def vocabularies():
     folder = os.path.join(shared, "data", "vocab")
     if not os.path.isdir(folder):
@@ -205,7 +232,7 @@ def bad_files():
 def main():
     global program, shared
     program, shared = sys.argv[1], sys.argv[2]
-    for part in (usage, backends, models, vocabularies, templates, bad_files):
+    for part in (usage, backends, models, demo_model, vocabularies, templates, bad_files):
         part()
     print(f"{len(failures)} failures")
     return 1 if failures else 0

@@ -334,6 +334,70 @@ static void records_keep_what_they_are_told(void **state)
     clear();
 }
 
+static void touch(const char *name, const char *text)
+{
+    char file[PATH_MAX + 32];
+    (void)snprintf(file, sizeof file, "%s/%s", folder, name);
+    FILE *f = fopen(file, "w");
+    assert_non_null(f);
+    (void)fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Each allocation of a listing fails once: an error and no leak, or the same list. */
+static void a_folder_s_models_are_listed_or_an_error_is(void **state)
+{
+    (void)state;
+    static const char *const FILES[] = {"b.gguf",
+                                        "a-00001-of-00002.gguf",
+                                        "a-00002-of-00002.gguf",
+                                        "c-00001-of-00002.gguf",
+                                        "d.gguf.part",
+                                        "notes.txt",
+                                        ".hidden.gguf",
+                                        "e.gguf.part.info",
+                                        "x y.gguf",
+                                        "b.gguf.new"};
+    struct pl_error err = {""};
+    struct store_list list;
+    uint64_t freed = 0;
+    clear();
+    for (size_t i = 0; i < PL_ARRAY_LEN(FILES); i++)
+        touch(FILES[i], "12345");
+    touch("b.gguf.info", "polder-file 1\nurl https://h/b.gguf\nsize 5\nbytes 5\n");
+    for (long n = 1;; n++) {
+        fault_fail_at(n);
+        enum pl_status status = store_list(folder, &list, &err);
+        bool hit = fault_hit();
+        fault_fail_at(0);
+        if (status == PL_OK)
+            store_free_list(&list);
+        if (!hit)
+            break;
+    }
+    assert_int_equal(store_list(folder, &list, &err), PL_OK);
+    assert_int_equal(list.n, 4);
+    assert_string_equal(list.entries[0].name, "a");
+    assert_true(list.entries[0].whole && list.entries[0].bytes == 10);
+    assert_string_equal(list.entries[1].url, "https://h/b.gguf");
+    assert_string_equal(list.entries[2].name, "c");
+    assert_false(list.entries[2].whole);
+    assert_string_equal(list.entries[3].name, "d");
+    assert_false(list.entries[3].whole);
+    store_free_list(&list);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(
+            store_remove(folder, (const char *[]){"a", "b", "c", "d"}[i], &freed, &err), PL_OK);
+    assert_int_equal(store_remove(folder, "a", &freed, &err), PL_ENOENT);
+    assert_int_equal(store_list(folder, &list, &err), PL_OK);
+    assert_int_equal(list.n, 0);
+    for (size_t i = 5; i < PL_ARRAY_LEN(FILES); i++) { /* what is not a model's stays */
+        char file[PATH_MAX + 32];
+        (void)snprintf(file, sizeof file, "%s/%s", folder, FILES[i]);
+        assert_int_equal(unlink(file), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +410,7 @@ int main(void)
         cmocka_unit_test(links_in_the_part_s_place_are_not_followed),
         cmocka_unit_test(a_lock_is_held_once),
         cmocka_unit_test(records_keep_what_they_are_told),
+        cmocka_unit_test(a_folder_s_models_are_listed_or_an_error_is),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
