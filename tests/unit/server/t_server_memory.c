@@ -100,6 +100,32 @@ static void making_a_call_survives_every_failed_allocation(void **state)
     engine_close(engine);
 }
 
+static void resolving_sampling_survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    static const char BODY[] =
+        "{\"prompt\":\"a\",\"logit_bias\":[[\"ab\",1],[3,false]],\"bad_words\":[\"ab\",\"c\"],"
+        "\"dry_multiplier\":1,\"dry_sequence_breakers\":[\"im\",\"x\"],"
+        "\"allowed_token_ids\":[1,2],\"stop_token_ids\":[3],\"logprob_token_ids\":[4]}";
+    struct engine *engine = fake_engine_open(NULL, false);
+    bool done = false;
+    for (long n = 1; !done && n < 200; n++) {
+        struct api_error error = {0};
+        struct request r;
+        fault_fail_at(n);
+        bool parsed = request_parse(REQUEST_COMPLETION, BODY, sizeof BODY - 1, &r, &error);
+        bool ok = parsed && request_resolve_sampling(&r, engine_vocab(engine), &error);
+        done = !fault_hit();
+        fault_fail_at(0);
+        assert_true(ok == done);
+        assert_true(ok || error.status == 500);
+        if (parsed)
+            request_deinit(&r);
+    }
+    assert_true(done);
+    engine_close(engine);
+}
+
 static void prompt_logprobs_pass_a_failure_on(void **state)
 {
     (void)state;
@@ -135,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parsing_survives_every_failed_allocation),
         cmocka_unit_test(making_a_call_survives_every_failed_allocation),
+        cmocka_unit_test(resolving_sampling_survives_every_failed_allocation),
         cmocka_unit_test(prompt_logprobs_pass_a_failure_on),
         cmocka_unit_test(logprobs_pass_a_failure_on),
     };
