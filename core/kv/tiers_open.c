@@ -158,6 +158,7 @@ static enum pl_status init_disk(struct kv_cache *cache, const struct kv_cache_op
     enum pl_status status = kv_disk_open(&options, &file, err);
     if (status != PL_OK)
         return status;
+    PL_CHECK(tiers->n_jobs > 0);
     tiers->jobs = calloc(tiers->n_jobs, sizeof *tiers->jobs);
     bool ok = tiers->jobs != NULL && kv_links_init(&tiers->unwritten, tiers->n_jobs);
     for (uint32_t g = 0; ok && g < o->n_groups; g++)
