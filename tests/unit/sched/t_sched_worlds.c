@@ -246,8 +246,8 @@ static void remove_folder(const char *path)
 {
     DIR *dir = opendir(path);
     assert_non_null(dir);
-    const struct dirent *entry;
-    while ((entry = readdir(dir)) != NULL)
+    for (const struct dirent *entry;
+         (entry = readdir(dir)) != NULL;) /* NOLINT(concurrency-mt-unsafe): one thread */
         (void)unlinkat(dirfd(dir), entry->d_name, 0);
     (void)closedir(dir);
     assert_int_equal(rmdir(path), 0);
