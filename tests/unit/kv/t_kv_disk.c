@@ -371,6 +371,72 @@ static void a_disk_that_hangs_holds_up_nobody(void **state)
     close_rig();
 }
 
+/* ---- threads --------------------------------------------------------------------------------- */
+
+static _Atomic bool stop_asking;
+
+static void *ask_for_ever(void *user)
+{
+    static struct rig_seq mine;
+    uint64_t *n = user;
+    rig_seq_init(&rig, &mine, 3);
+    rig_seq_add_n(&rig, &mine, 0, 60);
+    while (!atomic_load(&stop_asking)) {
+        struct kv_cache_stats s = rig_stats(&rig);
+        mine.kv.n_hashes = 0;
+        kv_seq_hash(rig.cache, &mine.kv, mine.ids, mine.n_tokens);
+        *n += s.blocks_total + mine.kv.n_hashes;
+        usleep(100);
+    }
+    return NULL;
+}
+
+static void statistics_and_names_are_for_any_thread(void **state)
+{
+    (void)state;
+    struct kv_cache_options o = options_of(12, 60);
+    o.ram_bytes = 8 * o.groups[0].block_bytes;
+    pthread_t thread;
+    uint64_t n = 0;
+    open_rig(&o);
+    atomic_store(&stop_asking, false);
+    assert_int_equal(pthread_create(&thread, NULL, ask_for_ever, &n), 0);
+    for (int32_t i = 0; i < 300; i++) {
+        (void)run(1, 1000 * (i * i % 11), 42);
+        (void)kv_cache_idle(rig.cache);
+    }
+    atomic_store(&stop_asking, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close_rig();
+}
+
+static void a_full_queue_tells_when_it_is_empty(void **state)
+{
+    (void)state;
+    struct kv_cache_options o = options_of(60, 100);
+    o.ram_bytes = 4 * o.groups[0].block_bytes;
+    open_rig(&o);
+    atomic_store(&blocked, true);
+    (void)run(1, 0, 201);
+    while (kv_cache_idle(rig.cache)) {
+    }
+    uint64_t n_ready = atomic_load(&rig.n_ready);
+    usleep(2000);
+    assert_int_equal(atomic_load(&rig.n_ready), n_ready);
+    atomic_store(&blocked, false);
+    for (int rounds = 0; rig_stats(&rig).disk_stored < 48; rounds++) { /* the last ones need no waking */
+        assert_true(rounds < 100);
+        for (int i = 0; i < 100000 && atomic_load(&rig.n_ready) == n_ready; i++)
+            usleep(50); /* an idle owner sleeps until it is woken */
+        assert_true(atomic_load(&rig.n_ready) > n_ready);
+        n_ready = atomic_load(&rig.n_ready);
+        while (kv_cache_idle(rig.cache)) {
+        }
+    }
+    await_stored(50);
+    close_rig();
+}
+
 static void open_survives_any_failed_allocation(void **state)
 {
     (void)state;
@@ -417,6 +483,8 @@ int main(void)
         TEST(a_read_that_fails_means_computing_again),
         TEST(a_machine_that_goes_off_leaves_nothing_wrong),
         TEST(a_disk_that_hangs_holds_up_nobody),
+        TEST(statistics_and_names_are_for_any_thread),
+        TEST(a_full_queue_tells_when_it_is_empty),
         TEST(open_survives_any_failed_allocation),
     };
     return cmocka_run_group_tests_name("kv disk tier", tests, NULL, NULL);
