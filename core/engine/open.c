@@ -221,7 +221,8 @@ static enum pl_status open_cache(struct engine *engine, const struct engine_opti
     struct kv_cache_options options = {
         .block_tokens = info->block_tokens,
         .n_groups = info->n_groups,
-        .seqs_max = engine->seqs_max,
+        .seqs_max = engine->seqs_max + 1,  /* the scheduler's spare place */
+        .grow_tokens_max = info->rows_max, /* the scheduler grows by the rows of a step */
         .no_sharing = o->no_prefix_cache,
         .device = {.user = engine, .copy = copy_block, .read = read_block, .write = write_block},
         .ram_bytes = o->kv_ram_bytes,

@@ -57,6 +57,9 @@ enum pl_status kv_cache_open(const struct kv_cache_options *options, struct kv_c
         return status;
     }
     kv_hash_keys(cache, key);
+    kv_publish(cache);
+    if (cache->tiers != NULL)
+        kv_tiers_publish(cache);
     *ret = cache;
     return PL_OK;
 }

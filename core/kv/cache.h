@@ -77,7 +77,9 @@ struct kv_cache_options {
     uint64_t disk_bytes;     /* bound of that folder's files */
     uint8_t model_id
         [32]; /* what the blocks were computed by: weights, types, layout. Others' blocks never match */
-    void (*on_ready)(void *user); /* blocks that kv_seq_begin waited for are there: begin again */
+    /* By the disk tier's thread, without its locks: blocks that kv_seq_begin waited for are there, begin again; or the
+     * queue that kv_cache_idle found full is empty. Once more than needed does no harm. */
+    void (*on_ready)(void *user);
     void (*on_log)(void *user, const char *line); /* may be NULL */
     void *user;
 };

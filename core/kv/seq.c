@@ -75,7 +75,7 @@ bool kv_seq_grow(struct kv_cache *cache, struct kv_seq *seq, uint32_t n_computed
     uint32_t n = PL_MAX(kv_cache_blocks_for(cache, n_tokens), seq->n_blocks);
     uint32_t written = n_computed / cache->o.block_tokens;
     PL_CHECK(n <= seq->n_blocks_max && written <= seq->n_blocks);
-    uint32_t n_shared[KV_GROUPS_MAX];
+    uint32_t n_shared[KV_GROUPS_MAX] = {0};
     for (uint32_t g = 0; g < cache->o.n_groups; g++) {
         n_shared[g] = count_shared(&cache->groups[g], seq, g, written);
         if (!kv_blocks_available(&cache->groups[g], (uint64_t)n_shared[g] + n - seq->n_blocks))

@@ -35,7 +35,7 @@ static uint32_t group_of_job(const struct kv_cache *cache, uint32_t job_i)
     return g;
 }
 
-static void publish(struct kv_cache *cache)
+void kv_tiers_publish(struct kv_cache *cache)
 {
     struct kv_tiers *tiers = cache->tiers;
     const struct kv_shelf *ram = &tiers->ram[0].shelf;
@@ -127,7 +127,7 @@ static void copy_down(struct kv_cache *cache, uint32_t group_i, uint32_t block, 
     }
     kv_ram_release(ram, slot);
     pump(cache);
-    publish(cache);
+    kv_tiers_publish(cache);
 }
 
 /* ---- what happens to device blocks ----------------------------------------------------------- */
@@ -419,7 +419,7 @@ void kv_tiers_drain(struct kv_cache *cache)
     }
     if (any) {
         pump(cache);
-        publish(cache);
+        kv_tiers_publish(cache);
     }
 }
 
@@ -545,7 +545,7 @@ void kv_tiers_reset(struct kv_cache *cache)
     }
     if (tiers->disk_on)
         kv_io_clear(tiers->io);
-    publish(cache);
+    kv_tiers_publish(cache);
 }
 
 static bool check_ram(const struct kv_tiers *tiers, const struct kv_ram *ram)

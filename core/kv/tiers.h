@@ -75,6 +75,8 @@ PL_NODISCARD enum pl_status kv_tiers_open(struct kv_cache *cache,
 void kv_tiers_close(struct kv_cache *cache); /* stores what waits first */
 void kv_tiers_flush_and_stop(struct kv_cache *cache);
 
+void kv_tiers_publish(struct kv_cache *cache); /* statistics */
+
 /* Takes back jobs that are done, submits stores that there is room for. First thing in each call of the cache. */
 void kv_tiers_drain(struct kv_cache *cache);
 

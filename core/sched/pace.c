@@ -12,6 +12,10 @@
 #define BEND_RATE 0.2  /* of the correction for chunks beside decodes */
 #define BEND_MAX  4.0
 
+/* Where all steps have as many decode rows, nobody can tell the cost of a row from that of a step: it drifts to
+ * the step, by some percent with each. So whoever wonders whether one more row pays will try it, and the fit finds out. */
+#define DRIFT 1e-3
+
 enum { FIXED = 0, DECODE_ROWS, DECODE_KV, PREFILL_ROWS, PREFILL_PAIRS };
 enum { PLAIN = 0, MIXED }; /* kinds of steps: without and with prefill rows */
 
@@ -46,6 +50,8 @@ static void refit(struct sched_pace *pace)
             for (int j = 0; j < SCHED_FEATURES; j++)
                 if (j != i)
                     rest -= (pace->a[PLAIN][i][j] + pace->a[MIXED][i][j]) * pace->x[j];
+            if (i == DECODE_ROWS)
+                own *= 1 + DRIFT;
             if (own > 0)
                 pace->x[i] = rest > 0 ? rest / own : 0;
         }

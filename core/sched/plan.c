@@ -79,7 +79,7 @@ static void plan_decodes(struct sched *sched)
         struct sched_seq *seq = sched->cursor;
         sched->cursor = seq->next; /* preemption moves it if that one goes */
         if (seq->state != SCHED_DECODE || seq->n_computed == seq->n_tokens ||
-            !sched_take_blocks(sched, seq))
+            !sched_take_blocks(sched, seq, seq->n_tokens))
             continue;
         struct sched_item item = next_run(seq, rows_left(sched), outputs_left(sched));
         PL_CHECK(item.n_rows == 1);
@@ -97,7 +97,7 @@ static void add_drafts(struct sched *sched, struct sched_item *item, uint32_t n_
     n = PL_MIN(n, outputs_left(sched) > n_rows_kept ? outputs_left(sched) - n_rows_kept : 0);
     if (n > 0 && !kv_seq_grow(sched->options.cache, &seq->kv, seq->n_computed, seq->n_tokens + n))
         n = PL_MIN(n, seq->kv.n_blocks * sched->block_tokens - seq->n_tokens);
-    sched_count_blocks(seq);
+    sched_count_blocks(sched, seq);
     item->n_draft = n;
     item->n_rows += n;
     item->n_outputs += n;
@@ -195,11 +195,13 @@ static void count_chunk(struct sched *sched, struct chunk *chunk, const struct s
     chunk->ns_left -= sched_pace_chunk_ns(&sched->pace, &sched->load, item->start, item->n_rows);
 }
 
-/* Its next run, if outputs are left for one. */
+/* Its next run, if outputs and blocks are left for one. */
 static void plan_prefill(struct sched *sched, struct sched_seq *seq, struct chunk *chunk)
 {
     uint32_t n_rows = align(sched, seq, rows_for(sched, chunk, seq));
     struct sched_item item = next_run(seq, n_rows, outputs_left(sched));
+    if (item.n_rows > 0 && !sched_take_blocks(sched, seq, item.start + item.n_rows))
+        return; /* it was the last in order itself: it waits again */
     sched_tree_remove(&seq->tenant->prefill, seq);
     seq->links[SCHED_BY_TURN].left = chunk->done.first;
     chunk->done.first = seq;
@@ -231,10 +233,10 @@ static void close_chunk(struct sched *sched, struct chunk *chunk)
 static void plan_prefills(struct sched *sched, uint32_t trials_max)
 {
     struct chunk chunk = open_chunk(sched);
-    bool open = !sched->pressed;
+    bool open = true;
     uint32_t n_stalls = 0;
     while (rows_left(sched) > 0) {
-        struct sched_seq *seq = next_prefill(sched, open);
+        struct sched_seq *seq = next_prefill(sched, open && !sched->pressed);
         if (seq == NULL)
             break;
         if (rows_for(sched, &chunk, seq) == 0)

@@ -79,6 +79,7 @@ struct sched_seq {
     uint32_t n_prompt; /* known tokens when added */
     uint32_t n_high; /* positions below were in the cache once: charged, and recomputed if again */
     uint32_t n_blocks;      /* of kv, as counted for its tenant */
+    uint32_t n_pledged;     /* blocks that its prefill is still to take */
     uint32_t n_since;       /* rows computed since its admission */
     uint32_t n_yields;      /* preemptions in favour of a tenant served less */
     uint32_t n_guessed;     /* drafts in the last commit */

@@ -5,7 +5,9 @@
 #include "prompts.h"
 #include "work.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/banned.h"
@@ -100,8 +102,15 @@ static struct engine_request engine_request_of(struct call_prompt *p, const stru
 static void submit_error(struct server *server, enum pl_status status, const struct pl_error *err,
                          bool chat, struct api_error *error)
 {
-    const char *param = chat ? "messages" : "prompt";
-    server_status_error(status, err, status == PL_ELIMIT ? param : NULL, error);
+    const char *param = status == PL_ELIMIT ? (chat ? "messages" : "prompt") : NULL;
+    char named[48];
+    size_t n =
+        strcspn(err->msg, ":"); /* the engine's messages about a parameter begin with its name */
+    if (status == PL_EINVAL && err->msg[n] == ':' && n < sizeof named) {
+        (void)snprintf(named, sizeof named, "%.*s", (int)n, err->msg);
+        param = named;
+    }
+    server_status_error(status, err, param, error);
     if (status == PL_ELIMIT)
         error->code = "context_length_exceeded";
     if (status == PL_EBUSY) {

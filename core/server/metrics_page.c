@@ -1,6 +1,7 @@
 /* See metrics.h: the page. docs/metrics.md says what each family means; keep both together. */
 #include "metrics.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 struct page {
     struct buf *out;
     char labels[640]; /* model_name="...", escaped */
+    size_t labels_bytes;
 };
 
 /* The value of a label, escaped as the format wants: backslash, quote and line end. */
@@ -32,30 +34,77 @@ static void set_labels(struct page *page, const char *model_name)
 {
     char name[sizeof page->labels - 16];
     (void)escape_label(name, sizeof name, model_name);
-    (void)snprintf(page->labels, sizeof page->labels, "model_name=\"%s\"", name);
+    page->labels_bytes =
+        (size_t)snprintf(page->labels, sizeof page->labels, "model_name=\"%s\"", name);
+}
+
+/* A page has a thousand lines, is asked for 20 times a second, and is written on the loop: no printf. */
+static void put_count(struct buf *out, uint64_t value)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    buf_append(out, digits + at, sizeof digits - at);
+}
+
+static void put_number(struct buf *out, double value)
+{
+    if (value >= 0 && value < 1e15 && value == floor(value))
+        put_count(out, (uint64_t)value);
+    else
+        buf_printf(out, "%.9g", value);
 }
 
 static void head(const struct page *page, const char *name, const char *type, const char *help)
 {
-    buf_printf(page->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    const char *const parts[] = {"# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n"};
+    for (size_t i = 0; i < PL_ARRAY_LEN(parts); i++)
+        buf_str(page->out, parts[i]);
+}
+
+/* name{labels[,label="value"]} and a blank; label may be NULL. */
+static void series(const struct page *page, const char *name, const char *part, const char *label,
+                   const char *value)
+{
+    struct buf *out = page->out;
+    buf_str(out, name);
+    buf_str(out, part);
+    buf_char(out, '{');
+    buf_append(out, page->labels, page->labels_bytes);
+    if (label != NULL) {
+        buf_char(out, ',');
+        buf_str(out, label);
+        buf_str(out, "=\"");
+        buf_str(out, value);
+        buf_char(out, '"');
+    }
+    buf_str(out, "} ");
 }
 
 static void gauge(const struct page *page, const char *name, double value, const char *help)
 {
     head(page, name, "gauge", help);
-    buf_printf(page->out, "%s{%s} %.9g\n", name, page->labels, value);
+    series(page, name, "", NULL, NULL);
+    put_number(page->out, value);
+    buf_char(page->out, '\n');
 }
 
 static void counter(const struct page *page, const char *name, uint64_t value, const char *help)
 {
     head(page, name, "counter", help);
-    buf_printf(page->out, "%s{%s} %llu\n", name, page->labels, (unsigned long long)value);
+    series(page, name, "", NULL, NULL);
+    put_count(page->out, value);
+    buf_char(page->out, '\n');
 }
 
 static void seconds(const struct page *page, const char *name, double ns, const char *help)
 {
     head(page, name, "counter", help);
-    buf_printf(page->out, "%s{%s} %.9f\n", name, page->labels, ns / 1e9);
+    series(page, name, "", NULL, NULL);
+    buf_printf(page->out, "%.9f\n", ns / 1e9);
 }
 
 /* A counter's series told apart by one more label. */
@@ -69,8 +118,9 @@ static void counters(const struct page *page, const char *name, const char *labe
 {
     head(page, name, "counter", help);
     for (size_t i = 0; i < n; i++) {
-        buf_printf(page->out, "%s{%s,%s=\"%s\"} %llu\n", name, page->labels, label, rows[i].value,
-                   (unsigned long long)rows[i].count);
+        series(page, name, "", label, rows[i].value);
+        put_count(page->out, rows[i].count);
+        buf_char(page->out, '\n');
     }
 }
 
@@ -86,11 +136,16 @@ static void histogram(const struct page *page, const char *name, const struct me
         if (i < n)
             (void)snprintf(le, sizeof le, "%.9g", bounds[i]);
         total += h->counts[i];
-        buf_printf(page->out, "%s_bucket{%s,le=\"%s\"} %llu\n", name, page->labels, le,
-                   (unsigned long long)total);
+        series(page, name, "_bucket", "le", le);
+        put_count(page->out, total);
+        buf_char(page->out, '\n');
     }
-    buf_printf(page->out, "%s_sum{%s} %.9g\n", name, page->labels, h->sum);
-    buf_printf(page->out, "%s_count{%s} %llu\n", name, page->labels, (unsigned long long)total);
+    series(page, name, "_sum", NULL, NULL);
+    put_number(page->out, h->sum);
+    buf_char(page->out, '\n');
+    series(page, name, "_count", NULL, NULL);
+    put_count(page->out, total);
+    buf_char(page->out, '\n');
 }
 
 /* ---- by vLLM's names ----------------------------------------------------------------------------- */
@@ -307,13 +362,14 @@ static void write_tenants(const struct page *page, const struct metrics *m,
     struct engine_tenant inside[PL_ARRAY_LEN(m->tenants.rows)] = {0};
     gather(&m->tenants, context, inside);
     for (size_t k = 0; m->tenants.n > 0 && k < PL_ARRAY_LEN(TENANT_SERIES); k++) {
-        const struct tenant_series *series = &TENANT_SERIES[k];
-        head(page, series->name, series->type, series->help);
+        const struct tenant_series *family = &TENANT_SERIES[k];
+        head(page, family->name, family->type, family->help);
         for (uint32_t i = 0; i < m->tenants.n; i++) {
             char name[2 * TENANTS_NAME_BYTES + 3];
             (void)escape_label(name, sizeof name, m->tenants.rows[i].name);
-            buf_printf(page->out, "%s{%s,tenant=\"%s\"} %.17g\n", series->name, page->labels, name,
-                       series->of(&m->tenants.rows[i], &inside[i]));
+            series(page, family->name, "", "tenant", name);
+            put_number(page->out, family->of(&m->tenants.rows[i], &inside[i]));
+            buf_char(page->out, '\n');
         }
     }
 }

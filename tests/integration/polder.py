@@ -49,6 +49,8 @@ class Server:
         if " is ready at " not in line:
             raise RuntimeError(f"no ready line but {line!r}; log:\n{self.log()}")
         self.url = line.rsplit(" ", 1)[1].strip()
+        if self.url.startswith("unix:"):
+            return
         self.host, port = self.url.removeprefix("http://").removesuffix("/v1").split(":")
         self.port = int(port)
 
@@ -107,11 +109,11 @@ class Server:
     def text(self, prompt, **fields):
         return self.complete(prompt, **fields)["choices"][0]["text"]
 
-    def metric(self, name):
-        """The one value of an unlabelled-but-for-the-model series."""
+    def metric(self, name, label=""):
+        """The one value of a series; label tells it from others of the name: 'tier="disk"'."""
         _, _, page = self.ask("GET", "/metrics")
         values = [line.rsplit(" ", 1)[1] for line in page.splitlines()
-                  if line.split("{")[0].split(" ")[0] == name]
+                  if line.split("{")[0].split(" ")[0] == name and label in line]
         if len(values) != 1:
             raise AssertionError(f"{name}: {len(values)} series")
         return float(values[0])

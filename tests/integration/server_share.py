@@ -1,5 +1,8 @@
 """A real worker shared by many: several texts, cached prefixes, who may say what, full queues, those who leave."""
 import contextlib
+import http.client
+import json
+import socket
 import tempfile
 import threading
 import time
@@ -158,6 +161,17 @@ class Prefixes(unittest.TestCase):
             self.assertGreater(server.metric("vllm:spec_decode_num_accepted_tokens_total"), 0)
 
 
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("polder", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect(self.path)
+
+
 @contextlib.contextmanager
 def hop_server(*options):
     with tempfile.NamedTemporaryFile("w") as file:
@@ -200,6 +214,20 @@ class Hops(unittest.TestCase):
             self.assertEqual(server.ask("POST", "/reset_prefix_cache", headers=HOP)[0], 200)
             self.assertEqual(cached(ask(server, HOP)[2]), 0)  # two requests before had left it there
             self.assertGreater(cached(ask(server, HOP)[2]), 0)
+
+    def test_a_trusted_socket_needs_no_key(self):
+        for trust in (["--trust-socket"], []):
+            with tempfile.TemporaryDirectory() as folder, \
+                    polder.Server("--listen", f"unix:{folder}/s", *trust) as server:
+                self.assertEqual(server.url, f"unix:{folder}/s")
+                found = []
+                for org in ("a", "b"):
+                    connection = UnixConnection(f"{folder}/s")
+                    connection.request("POST", COMPLETIONS, json.dumps({"prompt": TALE, "max_tokens": 1}),
+                                       {"x-polder-org": org})
+                    found.append(cached(json.loads(connection.getresponse().read())) > 0)
+                    connection.close()
+                self.assertEqual(found, [False, not trust])
 
     def test_a_key_file_must_be_a_key(self):
         for text in ("", "short\n", "has a blank in it, though long\n", "x" * 300):

@@ -71,7 +71,7 @@ void rig_check_content(const struct rig *rig, const struct rig_seq *seq);
 
 struct kv_cache_stats rig_stats(const struct rig *rig);
 
-/* A new folder below $TMPDIR or /tmp; its removal with all that is in it. */
+/* A new folder below $TMPDIR, /dev/shm or /tmp; its removal with all that is in it. */
 void rig_make_dir(char ret[64]);
 void rig_remove_dir(const char *dir);
 

@@ -120,7 +120,7 @@ static double value_at(const struct engine_sampling *s, size_t at, enum type typ
     case I32:
     case U32: memcpy(&i, p, sizeof i); return i;
     }
-    return NAN;
+    return HUGE_VAL;
 }
 
 static void every_number_reaches_the_engine(void **state)
