@@ -424,7 +424,8 @@ static void a_full_queue_tells_when_it_is_empty(void **state)
     usleep(2000);
     assert_int_equal(atomic_load(&rig.n_ready), n_ready);
     atomic_store(&blocked, false);
-    for (int rounds = 0; rig_stats(&rig).disk_stored < 48; rounds++) { /* the last ones need no waking */
+    for (int rounds = 0; rig_stats(&rig).disk_stored < 48;
+         rounds++) { /* the last ones need no waking */
         assert_true(rounds < 100);
         for (int i = 0; i < 100000 && atomic_load(&rig.n_ready) == n_ready; i++)
             usleep(50); /* an idle owner sleeps until it is woken */
