@@ -28,8 +28,8 @@
 #define ENGINE_SAMPLERS_MAX   16   /* steps of one order: each once, and some twice */
 #define ENGINE_STOP_IDS_MAX   256  /* stop_ids */
 #define ENGINE_ALLOWED_MAX    262144 /* allowed: the largest vocabularies */
-#define ENGINE_WORDS_MAX      4096   /* sequences of bad_words or dry_words */
-#define ENGINE_WORD_IDS_MAX   65536  /* ids of one such list */
+#define ENGINE_WORDS_MAX      65536  /* sequences of bad_words or dry_words: a third of a vocabulary may end with an e */
+#define ENGINE_WORD_IDS_MAX   524288 /* ids of one such list */
 #define ENGINE_LOGPROBS_MAX   20   /* alternatives per token, OpenAI's limit */
 #define ENGINE_CHOICES_MAX    128  /* texts of one request: OpenAI's limit of n */
 #define ENGINE_NAME_MAX       256  /* bytes of a tenant's, organisation's name and of a salt */
