@@ -106,6 +106,21 @@ static void add_drafts(struct sched *sched, struct sched_item *item, uint32_t n_
     sched->plan.n_decode_rows += n;
 }
 
+static struct sched_load load_of(const struct sched_plan *plan)
+{
+    struct sched_load load = {.decode_rows = plan->n_decode_rows};
+    for (uint32_t i = 0; i < plan->n_items; i++) {
+        const struct sched_item *item = &plan->items[i];
+        if (item->seq->state == SCHED_DECODE) {
+            load.decode_kv += item->start;
+        } else {
+            load.prefill_rows += item->n_rows;
+            load.prefill_pairs += item->n_rows * (item->start + 0.5 * item->n_rows);
+        }
+    }
+    return load;
+}
+
 /* Drafts behind the decodes, and what all these rows have to do. */
 static void plan_drafts(struct sched *sched)
 {
@@ -115,9 +130,7 @@ static void plan_drafts(struct sched *sched)
     for (uint32_t i = 0; i < sched->plan.n_items; i++)
         if (sched->plan.items[i].seq->n_draft > 0)
             add_drafts(sched, &sched->plan.items[i], prefills ? sched->block_tokens : 0);
-    for (uint32_t i = 0; i < sched->plan.n_items; i++)
-        sched->load.decode_kv += sched->plan.items[i].start;
-    sched->load.decode_rows = sched->plan.n_decode_rows;
+    sched->load = load_of(&sched->plan);
 }
 
 /* ---- prefills and admissions ----------------------------------------------------------------- */
@@ -220,13 +233,7 @@ static void close_chunk(struct sched *sched, struct chunk *chunk)
     }
     if (sched->load.decode_rows > 0 && chunk->n_rows > 0)
         sched->chunk_rows = chunk->n_rows;
-    for (uint32_t i = 0; i < sched->plan.n_items; i++) {
-        const struct sched_item *item = &sched->plan.items[i];
-        if (item->seq->state != SCHED_PREFILL)
-            continue;
-        sched->load.prefill_rows += item->n_rows;
-        sched->load.prefill_pairs += item->n_rows * (item->start + 0.5 * item->n_rows);
-    }
+    sched->load = load_of(&sched->plan); /* some decodes may have yielded */
 }
 
 /* trials_max: how many may turn out to be stalled before admission is closed. */

@@ -263,7 +263,7 @@ static void everyone_finishes_with_tiers(void **state)
     assert_true(sums.n_ram_hits > 1000);
     live_in_worlds(N_WORLDS / 4,
                    (struct bench_options){
-                       .n_ram_blocks = 20, .disk_dir = dir, .n_disk_blocks = 4000, .window = 1},
+                       .n_ram_blocks = 40, .disk_dir = dir, .n_disk_blocks = 4000, .window = 1},
                    &sums);
     live_in_worlds(
         N_WORLDS / 4,
