@@ -274,6 +274,8 @@ void engine_drain(struct engine *engine);
 /* ---- figures --------------------------------------------------------------------------------- */
 
 /* A snapshot, taken without waiting for the engine thread. Counters since open. */
+#define ENGINE_STEP_BUCKETS 15 /* rows in a step: up to 1, 2, 4, ... 8192, more */
+
 struct engine_stats {
     uint32_t running, waiting;                         /* sequences; waiting: preempted ones too */
     uint32_t blocks_used, blocks_cached, blocks_total; /* used: held by sequences */
@@ -283,9 +285,10 @@ struct engine_stats {
     uint64_t cache_queried_tokens, cache_hit_tokens; /* prefix cache */
     uint64_t cache_ram_hit_tokens, cache_disk_hit_tokens, cache_evicted_blocks;
     uint64_t ram_blocks, ram_blocks_max, disk_blocks, disk_blocks_max, disk_dropped, disk_errors;
-    uint64_t draft_tokens, accepted_tokens;                /* speculation */
-    uint64_t step_rows_decode, step_rows_prefill;          /* summed over steps */
-    int64_t step_ns;                                       /* device time of all steps */
+    uint64_t drafts, draft_tokens, accepted_tokens; /* runs of guesses; their tokens */
+    uint64_t step_rows_decode, step_rows_prefill;   /* summed over steps */
+    uint64_t step_counts[ENGINE_STEP_BUCKETS]; /* steps by rows: [i] up to 2^i, the last: more */
+    int64_t step_ns;                           /* device time of all steps */
     double step_fixed_ns, step_decode_ns, step_prefill_ns; /* the scheduler's model of a step */
     uint64_t device_allocs, device_compiles;               /* C7 */
 };
