@@ -180,6 +180,9 @@ struct engine_sampling {
 };
 struct engine_sampling engine_sampling_default(void);
 
+/* The same, with what the model's file wants instead (general.sampling.temp, .top_k, .top_p, .min_p). Immutable. */
+const struct engine_sampling *engine_sampling_of_model(const struct engine *engine);
+
 enum engine_finish {
     ENGINE_FINISH_STOP,   /* end-of-generation token or stop string */
     ENGINE_FINISH_LENGTH, /* max_tokens or the context's end */
