@@ -112,7 +112,7 @@ struct cpu_step {
     uint8_t *set;           /* the binding set's buffer */
     const uint64_t *offset; /* [PL_BINDING_MAX] */
     int64_t n_rows, n_seqs, n_outputs;
-    int64_t query_tokens_max;
+    int64_t query_tokens_max, kv_tokens_max;
     uint8_t *workspace;
     _Atomic bool *stop; /* set once the host has aborted */
 };

@@ -35,14 +35,22 @@ struct attn_task {
     float *scratch; /* attn_scratch_bytes(), CPU_ALIGN aligned */
 };
 
-#define ATTN_ROWS_MAX 16 /* query rows that share the reading of K and V: state stays in L2 */
+#define ATTN_ROWS_MAX 16   /* query rows that share the reading of K and V: state stays in L2 */
+#define ATTN_SEGMENT  1024 /* positions summed by themselves: joining costs 1/1000 of summing */
 
-/* Per query: sums, maximum, totals by lane; scale and 16-bit form of q, for keys in Q8_0. */
+/* What a segment comes to: sums, totals by lane and maximum of each query. */
+static inline size_t attn_state_floats(int64_t queries, uint32_t head_dim_v)
+{
+    return pl_align_up((size_t)queries * (pl_align_up(head_dim_v, 16) + KV_TILE + 1), KV_TILE);
+}
+
+/* Two states, of a segment and of those before; per query scale and 16 bits of q, for keys in Q8_0. */
 static inline size_t attn_scratch_bytes(int64_t group, uint32_t head_dim, uint32_t head_dim_v)
 {
-    size_t queries = ATTN_ROWS_MAX * (size_t)group;
-    size_t floats = pl_align_up(head_dim_v, 16) + KV_TILE + 2;
-    return pl_align_up(queries * (floats * sizeof(float) + head_dim * sizeof(int16_t)), CPU_ALIGN);
+    int64_t queries = ATTN_ROWS_MAX * group;
+    size_t q_bytes = (size_t)queries * (sizeof(float) + head_dim * sizeof(int16_t));
+    return pl_align_up(2 * attn_state_floats(queries, head_dim_v) * sizeof(float) + q_bytes,
+                       CPU_ALIGN);
 }
 
 struct fast_kernels {
@@ -70,6 +78,10 @@ struct fast_kernels {
     /* y[j] = x . w[j*n ..], j < n_w */
     void (*dots)(float *y, const float *x, const float *w, int64_t n, int64_t n_w);
     void (*attend)(const struct attn_task *task);
+    /* The same bits by parts: any thread computes the state of segment i (of positions i*ATTN_SEGMENT ..)
+     * where the rows see some of it; then the states [n_segments][attn_state_floats] become the output. */
+    void (*attend_part)(const struct attn_task *task, int64_t segment, float *state);
+    void (*attend_join)(const struct attn_task *task, float *states);
 };
 
 /* The table of an instruction set, NULL if this build lacks it. vnni: the processor has AVX512-VNNI,

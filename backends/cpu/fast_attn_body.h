@@ -9,6 +9,9 @@
  *       o[q][Dv]  = o * e^(m_old - m) + p . V
  *   out = o / l
  *
+ * Segments of ATTN_SEGMENT positions are summed from nothing each and joined in their order: so threads may
+ * share one long row, and the bits are the same when one thread does it all.
+ *
  * What a query computes in a tile depends on the query and the tile alone: batches and rows only share
  * the reading of K and V. A tile that a query does not see leaves its state untouched; in a tile
  * that it sees in part only the seen positions of V are read (others may hold anything).
@@ -153,14 +156,20 @@ static inline vf score_vector(const struct attn_task *a, const float *s, int c, 
     return vf_select(mask, x, vf_set1(-INFINITY));
 }
 
+static inline float exp_of(float x)
+{
+    float e[VF_N];
+    vf_store(e, vf_exp(vf_set1(x)));
+    return e[0];
+}
+
 /* A larger maximum: what was summed before counts for less. */
 static void raise_max(const struct attn_state *st, int64_t qi, float max)
 {
-    float keep[VF_N];
-    vf_store(keep, vf_exp(vf_set1(st->m[qi] - max)));
+    float keep = exp_of(st->m[qi] - max);
     st->m[qi] = max;
-    body_scale(st->l + qi * KV_TILE, st->l + qi * KV_TILE, keep[0], VF_N);
-    body_scale(st->o + qi * st->dv, st->o + qi * st->dv, keep[0], st->dv);
+    body_scale(st->l + qi * KV_TILE, st->l + qi * KV_TILE, keep, VF_N);
+    body_scale(st->o + qi * st->dv, st->o + qi * st->dv, keep, st->dv);
 }
 
 /* Turns scores into weights and rescales the query's state; false if it sees nothing here. */
@@ -284,48 +293,147 @@ static void finish_query(const struct attn_task *a, const struct attn_state *st,
     float keep = 1.0F;
     if (a->sinks != NULL) {
         float max = a->sinks[h] > st->m[qi] ? a->sinks[h] : st->m[qi];
-        float e[VF_N];
-        vf_store(e, vf_exp(vf_set1(st->m[qi] - max)));
-        keep = e[0];
-        vf_store(e, vf_exp(vf_set1(a->sinks[h] - max)));
-        l = l * keep + e[0];
+        keep = exp_of(st->m[qi] - max);
+        l = l * keep + exp_of(a->sinks[h] - max);
     }
     body_scale(o, o, keep / l, st->dv);
     memcpy(a->out + qi / a->group * a->out_stride + h * a->kv->head_dim_v, o,
            a->kv->head_dim_v * sizeof *o);
 }
 
-static void body_attend(const struct attn_task *a)
+/* ---- segments -------------------------------------------------------------------------------- */
+
+static void place_state(struct attn_state *st, float *memory)
 {
-    int64_t first = INT64_MAX;
-    int64_t last = 0;
+    st->o = memory;
+    st->l = st->o + st->queries * st->dv;
+    st->m = st->l + st->queries * KV_TILE;
+}
+
+/* A state over the task's scratch: states at the front, q in 16 bits behind both. */
+static struct attn_state scratch_state(const struct attn_task *a)
+{
     struct attn_state st = {
-        .o = a->scratch,
         .dv = (int64_t)kv_v_stride(a->kv),
         .queries = a->rows * a->group,
     };
-    st.m = st.o + st.queries * st.dv;
-    st.l = st.m + st.queries;
-    st.q_scale = st.l + st.queries * KV_TILE;
+    st.q_scale = a->scratch + 2 * attn_state_floats(st.queries, a->kv->head_dim_v);
     st.q16 = (int16_t *)(void *)(st.q_scale + st.queries);
-    memset(st.o, 0, (size_t)(st.queries * st.dv) * sizeof *st.o);
-    memset(st.l, 0, (size_t)(st.queries * KV_TILE) * sizeof *st.l);
-    for (int64_t q = 0; q < st.queries; q++) {
-        st.m[q] = -INFINITY;
-        if (a->kv->dtype_k == PL_DTYPE_Q8_0)
-            st.q_scale[q] =
-                to_q16(st.q16 + q * a->kv->head_dim_k, query_of(a, q), a->kv->head_dim_k);
-    }
+    place_state(&st, a->scratch);
+    return st;
+}
+
+static void prepare_queries(const struct attn_task *a, const struct attn_state *st)
+{
+    int64_t d = a->kv->head_dim_k;
+    for (int64_t q = 0; a->kv->dtype_k == PL_DTYPE_Q8_0 && q < st->queries; q++)
+        st->q_scale[q] = to_q16(st->q16 + q * d, query_of(a, q), d);
+}
+
+/* Positions [begin, end) that some row sees. */
+struct range {
+    int64_t begin, end;
+};
+
+static struct range range_of(const struct attn_task *a)
+{
+    struct range range = {INT64_MAX, 0};
     for (int64_t r = 0; r < a->rows; r++) {
         int64_t pos = a->pos[r];
-        first = PL_MIN(first, a->window > 0 ? pos + 1 - (int64_t)a->window : 0);
-        last = PL_MAX(last, a->causal || a->window > 0 ? pos + 1 : a->kv_len);
+        int64_t first = a->window > 0 ? PL_MAX(pos + 1 - (int64_t)a->window, (int64_t)0) : 0;
+        range.begin = PL_MIN(range.begin, first);
+        range.end = PL_MAX(range.end, a->causal || a->window > 0 ? pos + 1 : a->kv_len);
     }
-    first = PL_MAX(first, (int64_t)0) / a->kv->tile_tokens * a->kv->tile_tokens;
-    for (int64_t base = first; base < last; base += a->kv->tile_tokens)
-        attend_tile(a, &st, base);
-    for (int64_t q = 0; q < st.queries; q++)
-        finish_query(a, &st, q);
+    return range;
+}
+
+/* The state of one segment, from nothing. */
+static void sum_segment(const struct attn_task *a, const struct attn_state *st, int64_t segment,
+                        struct range seen)
+{
+    int64_t tile = a->kv->tile_tokens;
+    int64_t begin = PL_MAX(seen.begin / tile * tile, segment * ATTN_SEGMENT);
+    int64_t end = PL_MIN(seen.end, (segment + 1) * ATTN_SEGMENT);
+    memset(st->o, 0, (size_t)(st->queries * (st->dv + KV_TILE)) * sizeof *st->o);
+    for (int64_t q = 0; q < st->queries; q++)
+        st->m[q] = -INFINITY;
+    for (int64_t base = begin; base < end; base += tile)
+        attend_tile(a, st, base);
+}
+
+/* total += part. A part that the query saw nothing of leaves the bits of the total, and the first part
+ * that it saw becomes the total: whether other rows saw an earlier one doesn't show. */
+static void join_query(const struct attn_state *total, const struct attn_state *part, int64_t qi)
+{
+    float *o = total->o + qi * total->dv;
+    float *l = total->l + qi * KV_TILE;
+    const float *part_o = part->o + qi * total->dv;
+    const float *part_l = part->l + qi * KV_TILE;
+    if (vf_sum(vf_load(part_l)) == 0.0F)
+        return;
+    if (vf_sum(vf_load(l)) == 0.0F) {
+        memcpy(o, part_o, (size_t)total->dv * sizeof *o);
+        memcpy(l, part_l, KV_TILE * sizeof *l);
+        total->m[qi] = part->m[qi];
+        return;
+    }
+    float max = part->m[qi] > total->m[qi] ? part->m[qi] : total->m[qi];
+    vf keep = vf_set1(exp_of(total->m[qi] - max));
+    vf more = vf_set1(exp_of(part->m[qi] - max));
+    total->m[qi] = max;
+    vf_store(l, vf_fma(vf_load(part_l), more, vf_load(l) * keep));
+    for (int64_t i = 0; i < total->dv; i += VF_N)
+        vf_store(o + i, vf_fma(vf_load(part_o + i), more, vf_load(o + i) * keep));
+}
+
+static void finish_rows(const struct attn_task *a, const struct attn_state *st)
+{
+    for (int64_t q = 0; q < st->queries; q++)
+        finish_query(a, st, q);
+}
+
+static void body_attend(const struct attn_task *a)
+{
+    struct attn_state total = scratch_state(a);
+    struct attn_state part = total;
+    struct range seen = range_of(a);
+    int64_t first = seen.begin / ATTN_SEGMENT;
+    place_state(&part, a->scratch + attn_state_floats(total.queries, a->kv->head_dim_v));
+    prepare_queries(a, &total);
+    sum_segment(a, &total, first, seen);
+    for (int64_t i = first + 1; i * ATTN_SEGMENT < seen.end; i++) {
+        sum_segment(a, &part, i, seen);
+        for (int64_t q = 0; q < total.queries; q++)
+            join_query(&total, &part, q);
+    }
+    finish_rows(a, &total);
+}
+
+static void body_attend_part(const struct attn_task *a, int64_t segment, float *state)
+{
+    struct attn_state part = scratch_state(a);
+    struct range seen = range_of(a);
+    if (segment < seen.begin / ATTN_SEGMENT || segment * ATTN_SEGMENT >= seen.end)
+        return;
+    prepare_queries(a, &part);
+    place_state(&part, state);
+    sum_segment(a, &part, segment, seen);
+}
+
+static void body_attend_join(const struct attn_task *a, float *states)
+{
+    struct attn_state total = scratch_state(a);
+    struct attn_state part = total;
+    struct range seen = range_of(a);
+    size_t floats = attn_state_floats(total.queries, a->kv->head_dim_v);
+    int64_t first = seen.begin / ATTN_SEGMENT;
+    place_state(&total, states + (size_t)first * floats);
+    for (int64_t i = first + 1; i * ATTN_SEGMENT < seen.end; i++) {
+        place_state(&part, states + (size_t)i * floats);
+        for (int64_t q = 0; q < total.queries; q++)
+            join_query(&total, &part, q);
+    }
+    finish_rows(a, &total);
 }
 
 #endif

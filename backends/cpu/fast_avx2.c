@@ -20,4 +20,6 @@ const struct fast_kernels fast_avx2_kernels = {
     .to_q8 = body_to_q8,
     .dots = body_dots,
     .attend = body_attend,
+    .attend_part = body_attend_part,
+    .attend_join = body_attend_join,
 };

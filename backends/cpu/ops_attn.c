@@ -3,6 +3,8 @@
  *
  *   QKV_POST  chunk = one row and one KV head with the query heads that share it
  *   ATTN      chunk = a few adjacent rows and one KV head; inside, runs of rows of one sequence
+ *             few rows of long sequences: chunk = one row, one KV head and one segment of positions;
+ *             then one row and one KV head, to join the segments
  */
 #include "dequant.h"
 #include "fast.h"
@@ -13,6 +15,7 @@
 
 #define ROPE_CHUNK        8 /* rows of angles */
 #define CHUNKS_PER_THREAD 4 /* enough to even out sequences of different length */
+#define SPLIT_PER_THREAD  2 /* fewer rows and heads than that per thread: positions are shared too */
 
 static const float *at(const float *vector, size_t i)
 {
@@ -152,26 +155,45 @@ void fast_qkv_post(const struct cpu_step *step, const struct cpu_op *op, struct 
 
 /* ---- ATTN ------------------------------------------------------------------------------------ */
 
+/* Rows that may be split, and the states that they leave. */
+static int64_t split_rows_max(uint32_t n_threads, uint32_t n_kv_heads)
+{
+    return n_threads > 1 ? (SPLIT_PER_THREAD * (int64_t)n_threads - 1) / n_kv_heads : 0;
+}
+
+static uint64_t split_bytes(const struct pl_attn_params *p, int64_t rows, int64_t kv_tokens)
+{
+    int64_t group = p->n_heads / p->n_kv_heads;
+    uint64_t states = (uint64_t)(rows * p->n_kv_heads * pl_div_up(kv_tokens, ATTN_SEGMENT));
+    return states * attn_state_floats(group, p->head_dim_v) * sizeof(float);
+}
+
+static uint64_t scratch_bytes(const struct pl_attn_params *p)
+{
+    return attn_scratch_bytes(p->n_heads / p->n_kv_heads, p->head_dim, p->head_dim_v);
+}
+
 uint64_t fast_attn_workspace(const struct pl_device *device, const struct pl_program_desc *desc,
                              const struct op_view *view)
 {
     const struct pl_attn_params *p = &view->op.p.attn;
-    (void)desc;
-    return device->n_threads *
-           attn_scratch_bytes(p->n_heads / p->n_kv_heads, p->head_dim, p->head_dim_v);
+    int64_t rows =
+        PL_MIN(split_rows_max(device->n_threads, p->n_kv_heads), (int64_t)desc->rows_max);
+    if (desc->kv_tokens_max <= ATTN_SEGMENT)
+        rows = 0;
+    return device->n_threads * scratch_bytes(p) + split_bytes(p, rows, desc->kv_tokens_max);
 }
 
 /* Rows [t, end) of one sequence, one KV head. */
-static void attend_run(const struct cpu_step *step, const struct cpu_op *op, int64_t t, int64_t end,
-                       uint32_t head, const struct worker *worker)
+static struct attn_task make_task(const struct cpu_step *step, const struct cpu_op *op, int64_t t,
+                                  int64_t end, uint32_t head, const struct worker *worker)
 {
     const struct pl_attn_params *p = &op->p.attn;
     const struct kv_geometry *kv = &op->kv;
     int64_t group = p->n_heads / p->n_kv_heads;
     int64_t seq = step_binding(step, PL_BINDING_ROW_SEQ)[t];
     size_t first_head = (size_t)head * (size_t)group;
-    size_t bytes = attn_scratch_bytes(group, p->head_dim, p->head_dim_v);
-    struct attn_task task = {
+    return (struct attn_task){
         .kv = kv,
         .blocks = step_binding(step, PL_BINDING_BLOCK_TABLE + kv->group_i) + seq * kv->max_blocks,
         .q = operand_f32(step, &op->in[PL_ATTN_Q], t) + first_head * p->head_dim,
@@ -189,9 +211,33 @@ static void attend_run(const struct cpu_step *step, const struct cpu_op *op, int
         .causal = (op->flags & PL_ATTN_CAUSAL) != 0,
         .scale = p->scale,
         .softcap = p->softcap,
-        .scratch = (float *)(void *)(step->workspace + worker->i * bytes),
+        .scratch = (float *)(void *)(step->workspace + worker->i * scratch_bytes(p)),
     };
-    step->device->fast->attend(&task);
+}
+
+/* Few rows over long sequences: by segments, then joined. */
+static void attend_split(const struct cpu_step *step, const struct cpu_op *op,
+                         struct worker *worker)
+{
+    const struct pl_attn_params *p = &op->p.attn;
+    const struct fast_kernels *f = step->device->fast;
+    int64_t n_heads = p->n_kv_heads;
+    int64_t n_segments = pl_div_up(step->kv_tokens_max, ATTN_SEGMENT);
+    size_t floats = attn_state_floats(p->n_heads / p->n_kv_heads, p->head_dim_v);
+    float *states = (float *)(void *)(step->workspace + step->device->n_threads * scratch_bytes(p));
+    int64_t i;
+    while ((i = pool_next(worker, step->n_rows * n_heads * n_segments)) >= 0) {
+        int64_t t = i / n_segments / n_heads;
+        uint32_t head = (uint32_t)(i / n_segments % n_heads);
+        struct attn_task task = make_task(step, op, t, t + 1, head, worker);
+        f->attend_part(&task, i % n_segments, states + (size_t)i * floats);
+    }
+    pool_barrier(worker);
+    while ((i = pool_next(worker, step->n_rows * n_heads)) >= 0) {
+        int64_t t = i / n_heads;
+        struct attn_task task = make_task(step, op, t, t + 1, (uint32_t)(i % n_heads), worker);
+        f->attend_join(&task, states + (size_t)(i * n_segments) * floats);
+    }
 }
 
 void fast_attn(const struct cpu_step *step, const struct cpu_op *op, struct worker *worker)
@@ -201,6 +247,11 @@ void fast_attn(const struct cpu_step *step, const struct cpu_op *op, struct work
     int64_t n_heads = p->n_kv_heads;
     int64_t rows = step->query_tokens_max > 1 ? ATTN_ROWS_MAX : 1;
     int64_t wanted = CHUNKS_PER_THREAD * (int64_t)step->device->n_threads;
+    if (step->kv_tokens_max > ATTN_SEGMENT &&
+        step->n_rows <= split_rows_max(step->device->n_threads, p->n_kv_heads)) {
+        attend_split(step, op, worker);
+        return;
+    }
     while (rows > 1 && pl_div_up(step->n_rows, rows) * n_heads < wanted)
         rows /= 2;
     int64_t i;
@@ -211,7 +262,8 @@ void fast_attn(const struct cpu_step *step, const struct cpu_op *op, struct work
             int64_t run = t + 1;
             while (run < end && row_seq[run] == row_seq[t])
                 run++;
-            attend_run(step, op, t, run, (uint32_t)(i % n_heads), worker);
+            struct attn_task task = make_task(step, op, t, run, (uint32_t)(i % n_heads), worker);
+            step->device->fast->attend(&task);
             t = run;
         }
     }

@@ -381,6 +381,7 @@ enum pl_status cpu_program_submit(struct pl_stream *stream, struct pl_program *p
         .n_seqs = step->n_seqs,
         .n_outputs = step->n_outputs,
         .query_tokens_max = step->query_tokens_max,
+        .kv_tokens_max = step->kv_tokens_max,
         .workspace = program->workspace,
         .stop = &stop,
     };

@@ -40,7 +40,7 @@ static inline uint64_t load64(const unsigned char *p)
     return x;
 }
 
-/* Four quarter rounds work on columns, four on diagonals; unrolled, so that v[] lives in registers. */
+/* A quarter round. Four work on columns, four on diagonals; with a constant order v[] lives in registers. */
 #define MIX(a, b, c, d, x, y)                                                                      \
     do {                                                                                           \
         v[a] += v[b] + (x);                                                                        \
@@ -53,17 +53,18 @@ static inline uint64_t load64(const unsigned char *p)
         v[b] = rotate(v[b] ^ v[c], 63);                                                            \
     } while (0)
 
-#define ROUND(r)                                                                                   \
-    do {                                                                                           \
-        MIX(0, 4, 8, 12, m[sigma[r][0]], m[sigma[r][1]]);                                          \
-        MIX(1, 5, 9, 13, m[sigma[r][2]], m[sigma[r][3]]);                                          \
-        MIX(2, 6, 10, 14, m[sigma[r][4]], m[sigma[r][5]]);                                         \
-        MIX(3, 7, 11, 15, m[sigma[r][6]], m[sigma[r][7]]);                                         \
-        MIX(0, 5, 10, 15, m[sigma[r][8]], m[sigma[r][9]]);                                         \
-        MIX(1, 6, 11, 12, m[sigma[r][10]], m[sigma[r][11]]);                                       \
-        MIX(2, 7, 8, 13, m[sigma[r][12]], m[sigma[r][13]]);                                        \
-        MIX(3, 4, 9, 14, m[sigma[r][14]], m[sigma[r][15]]);                                        \
-    } while (0)
+__attribute__((always_inline)) static inline void mix_all(uint64_t *v, const uint64_t *m,
+                                                          const uint8_t *order)
+{
+    MIX(0, 4, 8, 12, m[order[0]], m[order[1]]);
+    MIX(1, 5, 9, 13, m[order[2]], m[order[3]]);
+    MIX(2, 6, 10, 14, m[order[4]], m[order[5]]);
+    MIX(3, 7, 11, 15, m[order[6]], m[order[7]]);
+    MIX(0, 5, 10, 15, m[order[8]], m[order[9]]);
+    MIX(1, 6, 11, 12, m[order[10]], m[order[11]]);
+    MIX(2, 7, 8, 13, m[order[12]], m[order[13]]);
+    MIX(3, 4, 9, 14, m[order[14]], m[order[15]]);
+}
 
 static void compress(struct blake2b *state, const unsigned char *block, int is_last)
 {
@@ -78,18 +79,18 @@ static void compress(struct blake2b *state, const unsigned char *block, int is_l
     v[12] ^= state->n_bytes;
     if (is_last)
         v[14] = ~v[14];
-    ROUND(0);
-    ROUND(1);
-    ROUND(2);
-    ROUND(3);
-    ROUND(4);
-    ROUND(5);
-    ROUND(6);
-    ROUND(7);
-    ROUND(8);
-    ROUND(9);
-    ROUND(0);
-    ROUND(1);
+    mix_all(v, m, sigma[0]);
+    mix_all(v, m, sigma[1]);
+    mix_all(v, m, sigma[2]);
+    mix_all(v, m, sigma[3]);
+    mix_all(v, m, sigma[4]);
+    mix_all(v, m, sigma[5]);
+    mix_all(v, m, sigma[6]);
+    mix_all(v, m, sigma[7]);
+    mix_all(v, m, sigma[8]);
+    mix_all(v, m, sigma[9]);
+    mix_all(v, m, sigma[0]);
+    mix_all(v, m, sigma[1]);
     for (unsigned i = 0; i < 8; i++)
         state->h[i] ^= v[i] ^ v[i + 8];
 }
@@ -102,7 +103,8 @@ void blake2b_init(struct blake2b *state, size_t digest_bytes, const void *key, s
     if (personal != NULL) {
         size_t n = strlen(personal);
         PL_CHECK(n <= BLAKE2B_PERSONAL_BYTES);
-        memcpy(parameters + 48, personal, n);
+        for (size_t i = 0; i < n; i++)
+            parameters[48 + i] = (unsigned char)personal[i];
     }
     *state = (struct blake2b){.digest_bytes = (uint32_t)digest_bytes};
     for (unsigned i = 0; i < 8; i++)

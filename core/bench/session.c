@@ -14,7 +14,7 @@
 int session_open(const char *command, const struct session_options *options,
                  const struct session_sizes *sizes, struct engine **ret)
 {
-    static const char *const kv_types[] = {"f16", "f32", NULL};
+    static const char *const kv_types[] = {"f16", "f32", "q8_0", NULL}; /* enum engine_kv_type */
     unsigned kv_type = 0;
     if (options->kv_type != NULL &&
         !options_choice(command, "--kv-type", options->kv_type, kv_types, &kv_type))
@@ -25,7 +25,7 @@ int session_open(const char *command, const struct session_options *options,
         .backend_dir = options->backend_dir,
         .n_threads = (uint32_t)options->n_threads,
         .reference = options->reference,
-        .kv_type = kv_type == 1 ? ENGINE_KV_F32 : ENGINE_KV_F16,
+        .kv_type = (enum engine_kv_type)kv_type,
         .ctx_tokens = sizes->ctx_tokens,
         .kv_tokens = sizes->kv_tokens,
         .seqs_max = sizes->seqs_max,

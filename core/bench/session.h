@@ -16,7 +16,7 @@ struct session_options {
     const char *model;
     const char *backend;
     const char *backend_dir;
-    const char *kv_type; /* "f16" or "f32"; NULL: f16 */
+    const char *kv_type; /* "f16", "f32" or "q8_0"; NULL: f16 */
     int64_t n_threads;   /* 0: physical cores */
     bool reference;
 };
@@ -39,7 +39,7 @@ struct session_options {
          .target = &(s)->backend_dir,                                                              \
          .help = "where plugins lie"},                                                             \
         {.name = "--kv-type",                                                                      \
-         .value = "f32|f16",                                                                       \
+         .value = "f32|f16|q8_0",                                                                  \
          .kind = OPTION_TEXT,                                                                      \
          .target = &(s)->kv_type,                                                                  \
          .help = "type of the KV cache; default f16"},                                             \

@@ -119,6 +119,11 @@ struct engine_sampling engine_sampling_default(void)
     };
 }
 
+const struct engine_sampling *engine_sampling_of_model(const struct engine *engine)
+{
+    return &engine->sampling;
+}
+
 /* With the mutex held: a slot and an id for r, and into the inbox; PL_ECLOSED or PL_EBUSY. */
 static enum pl_status enter(struct engine *engine, struct request *r, struct pl_error *err)
 {

@@ -146,21 +146,22 @@ void kv_seq_give_back(struct kv_cache *cache, struct kv_seq *seq)
 
 /* ---- begin ----------------------------------------------------------------------------------- */
 
-static void count_hit(struct kv_cache *cache, const struct kv_seq *seq, uint32_t limit)
+void kv_seq_count_hit(struct kv_cache *cache, struct kv_seq *seq)
 {
     struct kv_counters *c = &cache->counters;
     uint64_t block_tokens = cache->o.block_tokens;
     uint64_t n_from[3] = {0, 0, 0};
     struct kv_group *group = &cache->groups[0];
-    for (uint32_t j = seq->n_first[0]; j < seq->n_blocks; j++) {
+    for (uint32_t j = seq->n_first[0]; j < seq->n_hit; j++) {
         uint8_t *source = &group->source[seq->blocks[0][j]];
         n_from[*source]++;
         *source = KV_FROM_DEVICE;
     }
-    kv_count(&c->queried_tokens, limit * block_tokens);
-    kv_count(&c->hit_tokens, seq->n_blocks * block_tokens);
+    kv_count(&c->queried_tokens, seq->n_queried * block_tokens);
+    kv_count(&c->hit_tokens, seq->n_hit * block_tokens);
     kv_count(&c->ram_hit_tokens, n_from[KV_FROM_RAM] * block_tokens);
     kv_count(&c->disk_hit_tokens, n_from[KV_FROM_DISK] * block_tokens);
+    seq->counted = true;
 }
 
 /* Whether seq, which needs the first n blocks, some of which are on disk, shall wait for them. What is in RAM already
@@ -216,7 +217,8 @@ enum kv_begin kv_seq_begin(struct kv_cache *cache, struct kv_seq *seq, uint32_t 
         return answer;
     kv_seq_hold(cache, seq);
     seq->n_indexed = seq->n_blocks;
-    count_hit(cache, seq, most);
+    seq->n_queried = most;
+    seq->n_hit = seq->n_blocks;
     kv_publish(cache);
     *ret_n_cached = seq->n_blocks * cache->o.block_tokens;
     return KV_BEGIN_OK;

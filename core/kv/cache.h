@@ -35,8 +35,9 @@
 #ifndef KV_CACHE_H
 #define KV_CACHE_H
 
-#include "kv.h"
+#include <polder/status.h>
 
+#define KV_BLOCKS_MAX (1u << 30) /* block numbers are int32 in the block table of a step */
 #define KV_GROUPS_MAX 4
 
 /* 128 bits; all zero is never a block's hash. */
@@ -65,19 +66,21 @@ struct kv_cache_options {
     uint32_t block_tokens; /* P */
     uint32_t n_groups;
     struct kv_group_options groups[KV_GROUPS_MAX];
-    uint32_t
-        seqs_max; /* sequences between begin and end; one more while it takes the place of another */
-    uint32_t
-        grow_tokens_max; /* the most positions that one kv_seq_grow spans, by which window groups are
-                                 judged in fits and has_room; 0 = any: they then need all blocks */
-    bool no_sharing;     /* no index: every sequence computes for itself */
+    /* Sequences between begin and end; one more while it takes the place of another. */
+    uint32_t seqs_max;
+    /* The most positions that one kv_seq_grow spans: window groups are judged by it in fits and has_room. 0 = any: they
+     * then need all blocks. */
+    uint32_t grow_tokens_max;
+    bool no_sharing;         /* no index: every sequence computes for itself */
     struct kv_device device; /* may be zero where neither tiers nor kv_seq_fork are used */
     uint64_t ram_bytes;      /* RAM tier; 0 = none */
     const char *disk_dir;    /* disk tier: a folder of its own; NULL = none */
     uint64_t disk_bytes;     /* bound of that folder's files */
-    uint8_t model_id
-        [32]; /* what the blocks were computed by: weights, types, layout. Others' blocks never match */
-    void (*on_ready)(void *user); /* blocks that kv_seq_begin waited for are there: begin again */
+    /* What the blocks were computed by: weights, types, layout. Others' blocks never match. */
+    uint8_t model_id[32];
+    /* By the disk tier's thread, without its locks: blocks that kv_seq_begin waited for are there, begin again; or the
+     * queue that kv_cache_idle found full is empty. Once more than needed does no harm. */
+    void (*on_ready)(void *user);
     void (*on_log)(void *user, const char *line); /* may be NULL */
     void *user;
 };
@@ -93,22 +96,21 @@ void kv_cache_close(struct kv_cache *cache);
 
 /* The blocks of one sequence. Made by kv_seq_init over storage of kv_seq_bytes; moves with memcpy not. */
 struct kv_seq {
-    int32_t *blocks
-        [KV_GROUPS_MAX]; /* [n_blocks_max] each; entry j: positions j*P ..; -1 where given back */
-    struct kv_hash *hashes; /* [n_blocks_max], the first n_hashes valid */
+    int32_t *blocks[KV_GROUPS_MAX]; /* [n_blocks_max] each; positions j*P ..; -1 = given back */
+    struct kv_hash *hashes;         /* [n_blocks_max], the first n_hashes valid */
     struct kv_hash scope;
     uint32_t n_blocks_max;
-    uint32_t n_blocks; /* entries in use, in every group */
-    uint32_t n_hashes; /* full blocks of known tokens */
-    uint32_t
-        n_indexed; /* the first of them that the index knows of through this sequence, or shares */
+    uint32_t n_blocks;  /* entries in use, in every group */
+    uint32_t n_hashes;  /* full blocks of known tokens */
+    uint32_t n_indexed; /* first blocks that are findable through this sequence, or shared by it */
     uint32_t n_first[KV_GROUPS_MAX]; /* entries before it have been given back (window groups) */
     uint32_t held_i;                 /* place in the cache's list of held sequences, while held */
     uint32_t n_pending; /* 1 + the block that the last begin waits for (PENDING); 0 = none */
-    uint32_t
-        n_missing; /* 1 + blocks that were on disk only when loads for it were last begun; 0 = never */
-    uint64_t n_done; /* transfers that were done when begin last answered LOADING */
-    bool held;       /* between begin and end */
+    uint32_t n_missing; /* 1 + blocks only on disk when its loads were last begun; 0 = never */
+    uint64_t n_done;    /* transfers that were done when begin last answered LOADING */
+    bool held;          /* between begin and end */
+    bool counted;       /* its hit is in the statistics */
+    uint32_t n_queried, n_hit; /* blocks, of the last begin */
 };
 
 /* Scope of what may be shared: n bytes of name (organisation) and n_salt bytes of salt, both may be empty. */
@@ -177,13 +179,13 @@ void kv_cache_reset(struct kv_cache *cache);
 /* Counters since open; tokens are counted once per block of the first group. */
 struct kv_cache_stats {
     uint32_t blocks_total, blocks_held, blocks_cached; /* group 0 */
-    uint64_t queried_tokens,
-        hit_tokens; /* by kv_seq_begin that answered OK, first time only per seq begin */
+    /* Of each sequence's first begin that it goes on from: counted by its first commit, not again after preemption. */
+    uint64_t queried_tokens, hit_tokens;
     uint64_t ram_hit_tokens, disk_hit_tokens; /* of hit_tokens, where they came from */
     uint64_t evicted_blocks;
     uint64_t ram_blocks, ram_blocks_max, disk_blocks, disk_blocks_max;
-    uint64_t ram_stored, disk_stored,
-        disk_dropped; /* disk_dropped: torn, forged or of another model */
+    uint64_t ram_stored, disk_stored;
+    uint64_t disk_dropped; /* torn, forged or of another model */
     uint64_t disk_errors;
 };
 void kv_cache_stats(const struct kv_cache *cache, struct kv_cache_stats *ret);

@@ -166,7 +166,7 @@ static enum pl_status lay_out(const struct kv_disk_options *o, struct kv_disk_fi
     uint64_t slot_bytes[KV_GROUPS_MAX];
     uint32_t n_slots[KV_GROUPS_MAX];
     uint64_t least =
-        2 * KV_DISK_SUPER_BYTES; /* superblock; key and its block; parts start on pages */
+        (uint64_t)2 * KV_DISK_SUPER_BYTES; /* superblock, key; then parts start on pages */
     for (uint32_t g = 0; g < o->n_groups; g++) {
         uint64_t bytes = o->groups[g].block_bytes;
         file->groups[g].block_bytes = bytes;

@@ -79,6 +79,15 @@ static void clear(struct kv_io *io)
         io->failed = true; /* the owner hears of it with the next job */
 }
 
+/* With the lock, which is given up meanwhile: what was done before is to be seen by whom it wakes. */
+static void tell(struct kv_io *io)
+{
+    pthread_mutex_unlock(&io->lock);
+    if (io->on_ready != NULL)
+        io->on_ready(io->user);
+    pthread_mutex_lock(&io->lock);
+}
+
 /* One piece of work; with the lock, which is given up meanwhile. False if there is none. */
 static bool work_once(struct kv_io *io)
 {
@@ -87,6 +96,11 @@ static bool work_once(struct kv_io *io)
         pthread_mutex_unlock(&io->lock);
         clear(io);
         pthread_mutex_lock(&io->lock);
+        return true;
+    }
+    if (io->wake_when_stored && io->stores.count == 0) {
+        io->wake_when_stored = false;
+        tell(io);
         return true;
     }
     struct queue *queue = io->loads.count > 0 ? &io->loads : &io->stores;
@@ -103,16 +117,9 @@ static bool work_once(struct kv_io *io)
     io->n_running = 0;
     push(io, &io->done, job_i);
     atomic_store_explicit(&io->n_done, io->done.count, memory_order_release);
-    if (io->wake_when_stored && io->stores.count == 0) {
-        io->wake_when_stored = false;
-        notify = true;
-    }
     pthread_cond_signal(&io->finished);
-    if (notify && io->on_ready != NULL) {
-        pthread_mutex_unlock(&io->lock);
-        io->on_ready(io->user);
-        pthread_mutex_lock(&io->lock);
-    }
+    if (notify)
+        tell(io);
     return true;
 }
 
@@ -238,9 +245,7 @@ void kv_io_clear(struct kv_io *io)
 void kv_io_wake_when_stored(struct kv_io *io)
 {
     pthread_mutex_lock(&io->lock);
-    bool now = io->stores.count + io->n_running == 0;
-    io->wake_when_stored = !now;
+    io->wake_when_stored = true;
+    pthread_cond_signal(&io->work);
     pthread_mutex_unlock(&io->lock);
-    if (now && io->on_ready != NULL)
-        io->on_ready(io->user);
 }

@@ -50,7 +50,7 @@ PL_NODISCARD bool kv_io_next_done(struct kv_io *io, bool wait, uint32_t *ret_job
 /* Forgets the file's blocks; jobs submitted before it and not begun are not run. */
 void kv_io_clear(struct kv_io *io);
 
-/* on_ready once when no store waits any more (at once if none does). */
+/* on_ready, by the thread, once no store waits any more. */
 void kv_io_wake_when_stored(struct kv_io *io);
 
 #endif

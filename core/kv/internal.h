@@ -70,6 +70,8 @@ void kv_publish(struct kv_cache *cache); /* statistics of group 0 */
 /* seq.c: into the list of held sequences. begin.c: all its blocks, the tail first. */
 void kv_seq_hold(struct kv_cache *cache, struct kv_seq *seq);
 void kv_seq_give_back(struct kv_cache *cache, struct kv_seq *seq);
+void kv_seq_count_hit(struct kv_cache *cache,
+                      struct kv_seq *seq); /* before the first blocks change */
 
 /* First block that position n_tokens (the next) and later ones of that group can see. */
 uint32_t kv_first_seen(const struct kv_cache *cache, uint32_t group_i, uint32_t n_tokens);

@@ -75,7 +75,7 @@ bool kv_seq_grow(struct kv_cache *cache, struct kv_seq *seq, uint32_t n_computed
     uint32_t n = PL_MAX(kv_cache_blocks_for(cache, n_tokens), seq->n_blocks);
     uint32_t written = n_computed / cache->o.block_tokens;
     PL_CHECK(n <= seq->n_blocks_max && written <= seq->n_blocks);
-    uint32_t n_shared[KV_GROUPS_MAX];
+    uint32_t n_shared[KV_GROUPS_MAX] = {0};
     for (uint32_t g = 0; g < cache->o.n_groups; g++) {
         n_shared[g] = count_shared(&cache->groups[g], seq, g, written);
         if (!kv_blocks_available(&cache->groups[g], (uint64_t)n_shared[g] + n - seq->n_blocks))
@@ -118,6 +118,8 @@ void kv_seq_commit(struct kv_cache *cache, struct kv_seq *seq, const int32_t *id
     uint32_t n_full = n_computed / cache->o.block_tokens;
     PL_CHECK(seq->held && kv_cache_blocks_for(cache, n_computed) <= seq->n_blocks);
     kv_tiers_drain(cache);
+    if (!seq->counted)
+        kv_seq_count_hit(cache, seq);
     kv_seq_hash(cache, seq, ids, n_computed);
     for (uint32_t g = 0; g < cache->o.n_groups; g++) {
         struct kv_group *group = &cache->groups[g];
@@ -164,6 +166,7 @@ bool kv_seq_fork(struct kv_cache *cache, const struct kv_seq *from, struct kv_se
         to->n_hashes = n_known;
     }
     to->scope = from->scope;
+    to->n_queried = to->n_hit = 0;
     to->n_blocks = n;
     to->n_indexed = PL_MIN(from->n_indexed, n_full);
     kv_seq_hold(cache, to);

@@ -15,6 +15,7 @@ static void count_staging(const struct kv_cache_options *o, uint32_t *ret_n_slot
     uint64_t row_bytes = 0; /* a slot of each group */
     for (uint32_t g = 0; g < o->n_groups; g++)
         row_bytes += o->groups[g].block_bytes;
+    PL_CHECK(row_bytes > 0);
     uint64_t n = KV_STAGING_BYTES / row_bytes;
     n = PL_MAX((uint64_t)KV_STAGING_LEAST, PL_MIN(n, (uint64_t)KV_STAGING_SLOTS));
     for (uint32_t g = 0; g < o->n_groups; g++)
@@ -41,6 +42,7 @@ static enum pl_status count_slots(const struct kv_cache_options *o, uint32_t *re
 static bool init_ram(struct kv_ram *ram, uint32_t n, uint64_t block_bytes, uint32_t first_job)
 {
     size_t bytes = 0;
+    PL_CHECK(n > 0);
     ram->first_job = first_job;
     ram->users = calloc(n, sizeof *ram->users);
     ram->flags = calloc(n, sizeof *ram->flags);
@@ -54,7 +56,7 @@ static enum pl_status init_slots(struct kv_cache *cache, const struct kv_cache_o
                                  struct pl_error *err)
 {
     struct kv_tiers *tiers = cache->tiers;
-    uint32_t n_slots[KV_GROUPS_MAX];
+    uint32_t n_slots[KV_GROUPS_MAX] = {0};
     enum pl_status status = count_slots(o, n_slots, err);
     if (status != PL_OK)
         return status;
@@ -125,7 +127,7 @@ static enum pl_status scan_group(struct kv_tiers *tiers, struct kv_disk_file *fi
 {
     struct kv_shelf *disk = &tiers->disk[group_i];
     uint32_t n = file->groups[group_i].n_slots;
-    struct found_list list = {.items = calloc(n, sizeof(struct found)), .n_max = n};
+    struct found_list list = {.items = malloc(((size_t)n + 1) * sizeof(struct found)), .n_max = n};
     enum pl_status status = PL_OK;
     if (list.items == NULL || !kv_shelf_init(disk, n))
         status = pl_error_set(err, PL_ENOMEM, "kv: no memory for the index of the disk tier");
@@ -156,6 +158,7 @@ static enum pl_status init_disk(struct kv_cache *cache, const struct kv_cache_op
     enum pl_status status = kv_disk_open(&options, &file, err);
     if (status != PL_OK)
         return status;
+    PL_CHECK(tiers->n_jobs > 0);
     tiers->jobs = calloc(tiers->n_jobs, sizeof *tiers->jobs);
     bool ok = tiers->jobs != NULL && kv_links_init(&tiers->unwritten, tiers->n_jobs);
     for (uint32_t g = 0; ok && g < o->n_groups; g++)

@@ -7,6 +7,7 @@
 
 struct tally {
     uint32_t n, n_blocks;
+    uint64_t n_pledged;
 };
 
 static bool seq_check(const struct sched_seq *seq)
@@ -28,6 +29,7 @@ static bool tree_check(const struct sched_tree *tree, const struct sched_tenant 
             return false;
         tally->n++;
         tally->n_blocks += seq->n_blocks;
+        tally->n_pledged += seq->n_pledged;
         const struct sched_seq *prev = sched_tree_before(tree, seq);
         if (prev != NULL && !sched_turn_before(prev, seq))
             return false;
@@ -36,14 +38,16 @@ static bool tree_check(const struct sched_tree *tree, const struct sched_tenant 
     return true;
 }
 
-static bool tenant_check(const struct sched_tenant *t, uint32_t n_aside)
+static bool tenant_check(const struct sched_tenant *t, uint32_t n_aside, uint64_t *n_pledged)
 {
     struct tally waiting = {0};
     struct tally running = {0};
-    return t->users > 0 && tree_check(&t->waiting, t, SCHED_WAITING, &waiting) &&
-           tree_check(&t->prefill, t, SCHED_PREFILL, &running) &&
-           tree_check(&t->decode, t, SCHED_DECODE, &running) &&
-           t->n_waiting == waiting.n + n_aside && t->n_running == running.n &&
+    if (!tree_check(&t->waiting, t, SCHED_WAITING, &waiting) ||
+        !tree_check(&t->prefill, t, SCHED_PREFILL, &running) ||
+        !tree_check(&t->decode, t, SCHED_DECODE, &running))
+        return false;
+    *n_pledged += waiting.n_pledged + running.n_pledged;
+    return t->users > 0 && t->n_waiting == waiting.n + n_aside && t->n_running == running.n &&
            t->n_blocks == running.n_blocks && t->n_running + t->n_waiting > 0;
 }
 
@@ -77,14 +81,16 @@ bool sched_check(const struct sched *sched)
 {
     uint32_t n_waiting = 0;
     uint32_t n_running = 0;
+    uint64_t n_pledged = 0;
     const struct sched_tenant *prev = NULL;
     for (const struct sched_tenant *t = sched->active; t != NULL; prev = t, t = t->next) {
-        if (t->prev != prev || !tenant_check(t, count_aside(sched, t)))
+        if (t->prev != prev || !tenant_check(t, count_aside(sched, t), &n_pledged))
             return false;
         n_waiting += t->n_waiting;
         n_running += t->n_running;
     }
-    return n_waiting == sched->n_waiting && n_running == sched->running.n &&
-           n_running <= sched->options.seqs_max && sched->aside.n <= sched->n_stalled &&
-           sched->n_stalled <= sched->n_waiting && plan_check(sched);
+    return n_pledged == sched->n_pledged && n_waiting == sched->n_waiting &&
+           n_running == sched->running.n && n_running <= sched->options.seqs_max &&
+           sched->aside.n <= sched->n_stalled && sched->n_stalled <= sched->n_waiting &&
+           plan_check(sched);
 }

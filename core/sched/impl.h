@@ -148,7 +148,8 @@ struct sched {
     uint64_t blocked;        /* arrival of the last one that found no blocks */
     uint64_t blocked_at;     /* n_releases then */
     uint64_t n_releases;     /* sequences that gave their blocks back */
-    bool pressed;            /* a decode found no block in this plan */
+    uint64_t n_pledged;      /* blocks that running prefills are still to take */
+    bool pressed;            /* one that runs found no block in this plan */
     uint32_t reserve_blocks; /* for each running sequence, kept free by admission */
     uint32_t calm_plans;     /* since the last change of it */
     uint64_t n_preemptions, preempted_tokens, recomputed_tokens;
@@ -173,14 +174,14 @@ enum sched_admit sched_admit(struct sched *sched, struct sched_seq *seq);
 /* After the decodes of each plan: more to spare after a shortage, less after a long calm. */
 void sched_adapt_reserve(struct sched *sched);
 
-/* Blocks for all known tokens of a decode, if need be at the cost of the last in order; false: that was seq. */
-bool sched_take_blocks(struct sched *sched, struct sched_seq *seq);
+/* Blocks for its first n_tokens, if need be at the cost of the last in order; false: that was seq. */
+bool sched_take_blocks(struct sched *sched, struct sched_seq *seq, uint32_t n_tokens);
 
 /* Whether a goes on before b: by priority, then by what the tenants were served, then by turn. */
 bool sched_goes_before(const struct sched_seq *a, const struct sched_seq *b);
 
-/* Counts the blocks that kv got or lost for the tenant. */
-void sched_count_blocks(struct sched_seq *seq);
+/* Counts the blocks that kv got or lost for the tenant, and those that a prefill is still to take. */
+void sched_count_blocks(struct sched *sched, struct sched_seq *seq);
 
 /* Gives its blocks back to the cache. */
 void sched_release(struct sched *sched, struct sched_seq *seq);

@@ -79,7 +79,7 @@ static void plan_decodes(struct sched *sched)
         struct sched_seq *seq = sched->cursor;
         sched->cursor = seq->next; /* preemption moves it if that one goes */
         if (seq->state != SCHED_DECODE || seq->n_computed == seq->n_tokens ||
-            !sched_take_blocks(sched, seq))
+            !sched_take_blocks(sched, seq, seq->n_tokens))
             continue;
         struct sched_item item = next_run(seq, rows_left(sched), outputs_left(sched));
         PL_CHECK(item.n_rows == 1);
@@ -97,13 +97,28 @@ static void add_drafts(struct sched *sched, struct sched_item *item, uint32_t n_
     n = PL_MIN(n, outputs_left(sched) > n_rows_kept ? outputs_left(sched) - n_rows_kept : 0);
     if (n > 0 && !kv_seq_grow(sched->options.cache, &seq->kv, seq->n_computed, seq->n_tokens + n))
         n = PL_MIN(n, seq->kv.n_blocks * sched->block_tokens - seq->n_tokens);
-    sched_count_blocks(seq);
+    sched_count_blocks(sched, seq);
     item->n_draft = n;
     item->n_rows += n;
     item->n_outputs += n;
     sched->plan.n_rows += n;
     sched->plan.n_outputs += n;
     sched->plan.n_decode_rows += n;
+}
+
+static struct sched_load load_of(const struct sched_plan *plan)
+{
+    struct sched_load load = {.decode_rows = plan->n_decode_rows};
+    for (uint32_t i = 0; i < plan->n_items; i++) {
+        const struct sched_item *item = &plan->items[i];
+        if (item->seq->state == SCHED_DECODE) {
+            load.decode_kv += item->start;
+        } else {
+            load.prefill_rows += item->n_rows;
+            load.prefill_pairs += item->n_rows * (item->start + 0.5 * item->n_rows);
+        }
+    }
+    return load;
 }
 
 /* Drafts behind the decodes, and what all these rows have to do. */
@@ -115,9 +130,7 @@ static void plan_drafts(struct sched *sched)
     for (uint32_t i = 0; i < sched->plan.n_items; i++)
         if (sched->plan.items[i].seq->n_draft > 0)
             add_drafts(sched, &sched->plan.items[i], prefills ? sched->block_tokens : 0);
-    for (uint32_t i = 0; i < sched->plan.n_items; i++)
-        sched->load.decode_kv += sched->plan.items[i].start;
-    sched->load.decode_rows = sched->plan.n_decode_rows;
+    sched->load = load_of(&sched->plan);
 }
 
 /* ---- prefills and admissions ----------------------------------------------------------------- */
@@ -195,11 +208,13 @@ static void count_chunk(struct sched *sched, struct chunk *chunk, const struct s
     chunk->ns_left -= sched_pace_chunk_ns(&sched->pace, &sched->load, item->start, item->n_rows);
 }
 
-/* Its next run, if outputs are left for one. */
+/* Its next run, if outputs and blocks are left for one. */
 static void plan_prefill(struct sched *sched, struct sched_seq *seq, struct chunk *chunk)
 {
     uint32_t n_rows = align(sched, seq, rows_for(sched, chunk, seq));
     struct sched_item item = next_run(seq, n_rows, outputs_left(sched));
+    if (item.n_rows > 0 && !sched_take_blocks(sched, seq, item.start + item.n_rows))
+        return; /* it was the last in order itself: it waits again */
     sched_tree_remove(&seq->tenant->prefill, seq);
     seq->links[SCHED_BY_TURN].left = chunk->done.first;
     chunk->done.first = seq;
@@ -218,23 +233,17 @@ static void close_chunk(struct sched *sched, struct chunk *chunk)
     }
     if (sched->load.decode_rows > 0 && chunk->n_rows > 0)
         sched->chunk_rows = chunk->n_rows;
-    for (uint32_t i = 0; i < sched->plan.n_items; i++) {
-        const struct sched_item *item = &sched->plan.items[i];
-        if (item->seq->state != SCHED_PREFILL)
-            continue;
-        sched->load.prefill_rows += item->n_rows;
-        sched->load.prefill_pairs += item->n_rows * (item->start + 0.5 * item->n_rows);
-    }
+    sched->load = load_of(&sched->plan); /* some decodes may have yielded */
 }
 
 /* trials_max: how many may turn out to be stalled before admission is closed. */
 static void plan_prefills(struct sched *sched, uint32_t trials_max)
 {
     struct chunk chunk = open_chunk(sched);
-    bool open = !sched->pressed;
+    bool open = true;
     uint32_t n_stalls = 0;
     while (rows_left(sched) > 0) {
-        struct sched_seq *seq = next_prefill(sched, open);
+        struct sched_seq *seq = next_prefill(sched, open && !sched->pressed);
         if (seq == NULL)
             break;
         if (rows_for(sched, &chunk, seq) == 0)

@@ -61,17 +61,22 @@ void sched_leave_waiting(struct sched *sched, struct sched_seq *seq)
     sched->n_waiting--;
 }
 
-void sched_count_blocks(struct sched_seq *seq)
+void sched_count_blocks(struct sched *sched, struct sched_seq *seq)
 {
     uint32_t n = seq->kv.held ? seq->kv.n_blocks : 0;
+    uint32_t n_known = kv_cache_blocks_for(sched->options.cache, seq->n_tokens);
+    uint32_t n_pledged =
+        seq->kv.held && seq->state == SCHED_PREFILL && n_known > n ? n_known - n : 0;
     seq->tenant->n_blocks = seq->tenant->n_blocks - seq->n_blocks + n;
     seq->n_blocks = n;
+    sched->n_pledged = sched->n_pledged - seq->n_pledged + n_pledged;
+    seq->n_pledged = n_pledged;
 }
 
 void sched_release(struct sched *sched, struct sched_seq *seq)
 {
     kv_seq_end(sched->options.cache, &seq->kv);
-    sched_count_blocks(seq);
+    sched_count_blocks(sched, seq);
     sched->n_releases++;
 }
 
@@ -184,16 +189,16 @@ static void preempt(struct sched *sched, struct sched_seq *seq)
     sched_enter_waiting(sched, seq);
 }
 
-bool sched_take_blocks(struct sched *sched, struct sched_seq *seq)
+bool sched_take_blocks(struct sched *sched, struct sched_seq *seq, uint32_t n_tokens)
 {
-    while (!kv_seq_grow(sched->options.cache, &seq->kv, seq->n_computed, seq->n_tokens)) {
+    while (!kv_seq_grow(sched->options.cache, &seq->kv, seq->n_computed, n_tokens)) {
         struct sched_seq *last = last_running(sched);
         sched->pressed = true;
         preempt(sched, last);
         if (last == seq)
             return false;
     }
-    sched_count_blocks(seq);
+    sched_count_blocks(sched, seq);
     return true;
 }
 
@@ -286,20 +291,20 @@ static void make_way(struct sched *sched, struct sched_seq *victim, const struct
 
 /* ---- admission ------------------------------------------------------------------------------- */
 
-/* Blocks for all known tokens, so that a prefill never has to be preempted for its own sake, and some to
- * spare, so that the decodes beside it aren't thrown out soon. */
-static bool has_room(struct sched *sched, struct sched_seq *seq, uint32_t n_cached)
+/* Blocks for all known tokens beside what other prefills are still to take, so that a prefill need not be preempted
+ * for its own sake, and some to spare, so that the decodes beside it aren't thrown out soon. They are taken chunk
+ * by chunk: a window group gives back on the way what it can't see any more. */
+static bool has_room(const struct sched *sched, const struct sched_seq *seq, uint32_t n_cached)
 {
-    struct kv_cache *cache = sched->options.cache;
-    if (!kv_seq_grow(cache, &seq->kv, n_cached, seq->n_tokens))
-        return false;
+    const struct kv_cache *cache = sched->options.cache;
     if (sched->running.n == 0)
         return true;
-    uint64_t n = PL_MIN((uint64_t)sched->running.n * sched->reserve_blocks, sched->n_blocks / 4);
-    if (kv_cache_blocks_for(cache, PL_MIN(seq->n_tokens + 1, seq->kv_tokens_max)) >
-        seq->kv.n_blocks)
-        n++;
-    return n == 0 || kv_cache_has_room(cache, (uint32_t)n * sched->block_tokens);
+    uint32_t n_next = PL_MIN(seq->n_tokens + 1, seq->kv_tokens_max);
+    uint64_t n = kv_cache_blocks_for(cache, n_next) - kv_cache_blocks_for(cache, n_cached);
+    n += PL_MIN((uint64_t)sched->running.n * sched->reserve_blocks, sched->n_blocks / 4);
+    n += sched->n_pledged;
+    n *= sched->block_tokens;
+    return n <= UINT32_MAX && kv_cache_has_room(cache, (uint32_t)n);
 }
 
 static void seat(struct sched *sched, struct sched_seq *seq, uint32_t n_cached)
@@ -318,7 +323,7 @@ static void seat(struct sched *sched, struct sched_seq *seq, uint32_t n_cached)
     sched->admitted = seq->tenant;
     sched_list_append(&sched->running, seq);
     sched_tree_insert(&seq->tenant->prefill, seq);
-    sched_count_blocks(seq);
+    sched_count_blocks(sched, seq);
 }
 
 /* One that found no room stays out as long as nobody has left and nobody would make way; now and then it is

@@ -99,7 +99,8 @@ static void join(struct sched *sched, struct sched_seq *seq, int64_t now_ns)
                   : now_ns < INT64_MAX - SCHED_PATIENCE_NS ? now_ns + SCHED_PATIENCE_NS
                                                            : INT64_MAX;
     seq->n_prompt = seq->n_tokens;
-    seq->n_high = seq->n_blocks = seq->n_since = seq->n_yields = seq->n_guessed = 0;
+    seq->n_high = seq->n_blocks = seq->n_pledged = seq->n_since = seq->n_yields = seq->n_guessed =
+        0;
     seq->stall_plans = seq->stall_pending = 0;
     seq->stalled_ns = 0;
     seq->stalled = seq->aside = seq->planned = false;
@@ -128,7 +129,7 @@ bool sched_fork(struct sched *sched, const struct sched_seq *from, struct sched_
     to->tenant->n_running++;
     sched_list_append(&sched->running, to);
     sched_tree_insert(&to->tenant->decode, to);
-    sched_count_blocks(to);
+    sched_count_blocks(sched, to);
     sched_tenant_charge(to->tenant, 0, 1);
     return true;
 }
@@ -188,7 +189,7 @@ static void commit_item(struct sched *sched, const struct sched_item *item)
     seq->n_draft = 0;
     seq->planned = false;
     kv_seq_commit(sched->options.cache, &seq->kv, seq->ids, seq->n_computed);
-    sched_count_blocks(seq);
+    sched_count_blocks(sched, seq);
     if (seq->state == SCHED_PREFILL && item->complete) {
         sched_tree_remove(&seq->tenant->prefill, seq);
         seq->state = SCHED_DECODE;

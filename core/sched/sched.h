@@ -21,7 +21,7 @@
  *
  * The budget: one for decodes and prefill chunks together, rows_max at the most. While sequences decode, chunks
  * are cut so that a step takes at most step_target_ns by a model of step time that is fitted to the measured
- * steps (0: twice what the same decodes take without a chunk, so that a long prompt never more than doubles
+ * steps (0: under twice what the same decodes take without a chunk, so that a long prompt doesn't double
  * anyone's time between tokens).
  *
  * Invariants: see docs/internals/sched.md; sched_check.
@@ -79,6 +79,7 @@ struct sched_seq {
     uint32_t n_prompt; /* known tokens when added */
     uint32_t n_high; /* positions below were in the cache once: charged, and recomputed if again */
     uint32_t n_blocks;      /* of kv, as counted for its tenant */
+    uint32_t n_pledged;     /* blocks that its prefill is still to take */
     uint32_t n_since;       /* rows computed since its admission */
     uint32_t n_yields;      /* preemptions in favour of a tenant served less */
     uint32_t n_guessed;     /* drafts in the last commit */
@@ -102,13 +103,14 @@ struct sched_item {
 };
 
 struct sched_plan {
-    struct sched_item *items; /* [n_items], distinct sequences */
+    struct sched_item
+        *items; /* [n_items], distinct; seq is NULL once it was removed before the commit */
     uint32_t n_items, n_rows, n_outputs;
     uint32_t n_decode_rows; /* of n_rows, those of sequences in DECODE, drafts included */
 };
 
 struct sched_options {
-    struct kv_cache *cache; /* outlives the scheduler */
+    struct kv_cache *cache; /* outlives the scheduler; kv_seq_grow spans at most rows_max */
     uint32_t rows_max;      /* token budget of a step */
     uint32_t seqs_max;      /* running sequences, <= rows_max, <= outputs_max */
     uint32_t outputs_max;   /* rows with logits in a step */

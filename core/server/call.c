@@ -5,7 +5,9 @@
 #include "prompts.h"
 #include "work.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/banned.h"
@@ -39,7 +41,8 @@ static void prepare(struct work *w)
     struct entry *e = (struct entry *)w;
     struct server *server = w->server;
     struct request *r = &e->request;
-    e->parsed = request_parse(e->kind, w->body.data, w->body.n, r, &w->error);
+    e->parsed = request_parse(e->kind, w->body.data, w->body.n,
+                              engine_sampling_of_model(server->engine), r, &w->error);
     if (!e->parsed || !check_priority(e, &w->error) ||
         !server_check_model(server, r->model, &w->error) ||
         !request_resolve_sampling(r, server->vocab, &w->error))
@@ -100,8 +103,15 @@ static struct engine_request engine_request_of(struct call_prompt *p, const stru
 static void submit_error(struct server *server, enum pl_status status, const struct pl_error *err,
                          bool chat, struct api_error *error)
 {
-    const char *param = chat ? "messages" : "prompt";
-    server_status_error(status, err, status == PL_ELIMIT ? param : NULL, error);
+    const char *param = status == PL_ELIMIT ? (chat ? "messages" : "prompt") : NULL;
+    char named[48];
+    size_t n =
+        strcspn(err->msg, ":"); /* the engine's messages about a parameter begin with its name */
+    if (status == PL_EINVAL && err->msg[n] == ':' && n < sizeof named) {
+        (void)snprintf(named, sizeof named, "%.*s", (int)n, err->msg);
+        param = named;
+    }
+    server_status_error(status, err, param, error);
     if (status == PL_ELIMIT)
         error->code = "context_length_exceeded";
     if (status == PL_EBUSY) {

@@ -5,8 +5,8 @@
  *              \__ large --> [bounded queue]                                   done list --> finish
  *   worker thread:               \__ compute (skipped if the client is gone) ----^
  *
- * A megabyte takes tens of milliseconds to parse, render and tokenise: on the loop every stream would wait
- * for it. One thread is enough, as it feeds one engine. What comes early may be overtaken by small bodies.
+ * A megabyte takes up to hundreds of milliseconds to parse, render and tokenise: on the loop every stream would
+ * wait for it. One thread is enough, as it feeds one engine. What comes early may be overtaken by small bodies.
  *
  * Ownership: a work is freed by its finish, which is called exactly once, on the loop thread, also when the
  * client is gone (x is NULL then) and when the desk closes.

@@ -69,6 +69,20 @@ def judge_logits(name, kind, got, want, dequant, reference):
     check(share >= 0.99, f"{name}: top-1 equal at {100 * share:.1f} % of {int(clear.sum())} clear positions (C3)")
 
 
+def judge_q8_cache(program, name, model, tokens, want, scratch):
+    """Q8_0 in the cache: rounding of quantised weights' size, or a refusal that says why."""
+    out = os.path.join(scratch, "q8.npy")
+    try:
+        bench(program, "logits", "--model", model, "--tokens", ",".join(map(str, tokens)),
+              "--kv-type", "q8_0", "--output", out)
+    except RuntimeError as error:
+        check("multiple of 32" in str(error), f"{name} q8_0 cache: refused, head size named")
+        return
+    got = np.load(out)
+    distance = nmse(got, want)
+    check(distance <= LIMIT_QUANTISED, f"{name} q8_0 cache: nmse {distance:.1e} (limit {LIMIT_QUANTISED:.0e})")
+
+
 def judge_greedy(name, case, got, greedy, sigma):
     """sigma: None if the margins are in standard deviations already."""
     least = 0.1 if case["type"] != "F32" else 0.005 if case["arch"].startswith("gemma") else 0.001
@@ -104,6 +118,8 @@ def run_sequence(program, folder, case, sequence, scratch):
                 check(False, f"{name}: {got.dtype} {got.shape}, stored {want.shape}")
                 continue
             judge_logits(name, case["type"], got, want, dequant, bool(path))
+        if case["type"] == "F32":
+            judge_q8_cache(program, f"{case['model']} {sequence['name']}", model, tokens_fed, want, scratch)
     if "greedy" in sequence:
         run_greedy(program, model, case, sequence["name"], tokens, sequence["greedy"], scratch)
 

@@ -74,18 +74,6 @@ static void fill_kv(uint8_t *data, uint64_t bytes, uint32_t dtype)
     }
 }
 
-static struct pl_op empty_op(uint32_t opcode)
-{
-    struct pl_op op;
-    memset(&op, 0, sizeof op);
-    op.opcode = opcode;
-    for (int i = 0; i < PL_OP_IN_MAX; i++)
-        op.in[i] = PL_NO_VALUE;
-    for (int i = 0; i < PL_OP_OUT_MAX; i++)
-        op.out[i] = PL_NO_VALUE;
-    return op;
-}
-
 static void fill_set(uint8_t *base, const uint64_t *offset)
 {
     const uint32_t max_blocks = opt.tokens / P;
@@ -101,7 +89,8 @@ static void fill_set(uint8_t *base, const uint64_t *offset)
             (int32_t)((uint64_t)j * 7919 % max_blocks);
 }
 
-static void open_type(struct bench *b, uint32_t dtype)
+/* The cache of a type, filled. */
+static struct pl_kv_group open_cache(struct bench *b, uint32_t dtype)
 {
     struct pl_error err = {""};
     const uint32_t max_blocks = opt.tokens / P;
@@ -118,24 +107,21 @@ static void open_type(struct bench *b, uint32_t dtype)
     struct pl_kv_layout layout = {.struct_size = sizeof layout};
     check(api->kv_query(device, &group, &layout, &err), &err);
     group.layout = layout.layout;
-    fill_kv(new_buffer(layout.block_bytes * max_blocks, &b->kv), layout.block_bytes * max_blocks,
-            dtype);
+    uint64_t bytes = layout.block_bytes * max_blocks;
+    fill_kv(new_buffer(bytes, &b->kv), bytes, dtype);
     group.buffer = b->kv;
+    return group;
+}
 
-    const uint64_t act_bytes = (uint64_t)opt.rows * opt.heads * opt.dim * sizeof(float);
-    float *q = new_buffer(2 * act_bytes, &b->acts);
-    for (uint64_t i = 0; i < act_bytes / sizeof *q; i++)
-        q[i] = (float)(i * 7919 % 1000) * 1e-3f - 0.5f;
-    struct pl_value values[2];
-    for (uint32_t i = 0; i < 2; i++)
-        values[i] = (struct pl_value){.kind = PL_VALUE_ACT,
-                                      .dtype = PL_DTYPE_F32,
-                                      .row_kind = PL_ROWS_TOKENS,
-                                      .rows = opt.rows,
-                                      .cols = (int64_t)opt.heads * opt.dim,
-                                      .buffer = b->acts,
-                                      .offset = i * act_bytes};
-    struct pl_op op = empty_op(PL_OP_ATTN);
+static struct pl_op attn_op(void)
+{
+    struct pl_op op;
+    memset(&op, 0, sizeof op);
+    op.opcode = PL_OP_ATTN;
+    for (int i = 0; i < PL_OP_IN_MAX; i++)
+        op.in[i] = PL_NO_VALUE;
+    for (int i = 0; i < PL_OP_OUT_MAX; i++)
+        op.out[i] = PL_NO_VALUE;
     op.flags = PL_ATTN_CAUSAL;
     op.in[PL_ATTN_Q] = 0;
     op.out[0] = 1;
@@ -144,14 +130,47 @@ static void open_type(struct bench *b, uint32_t dtype)
                                         .head_dim = opt.dim,
                                         .head_dim_v = opt.dim,
                                         .scale = 0.1f};
+    return op;
+}
+
+/* q and the output. */
+static void open_acts(struct bench *b, struct pl_value values[2])
+{
+    const uint64_t bytes = (uint64_t)opt.rows * opt.heads * opt.dim * sizeof(float);
+    float *q = new_buffer(2 * bytes, &b->acts);
+    for (uint64_t i = 0; i < bytes / sizeof *q; i++)
+        q[i] = (float)(i * 7919 % 1000) * 1e-3f - 0.5f;
+    for (uint32_t i = 0; i < 2; i++)
+        values[i] = (struct pl_value){.kind = PL_VALUE_ACT,
+                                      .dtype = PL_DTYPE_F32,
+                                      .row_kind = PL_ROWS_TOKENS,
+                                      .rows = opt.rows,
+                                      .cols = (int64_t)opt.heads * opt.dim,
+                                      .buffer = b->acts,
+                                      .offset = i * bytes};
+}
+
+static struct pl_binding_set open_set(struct bench *b)
+{
     struct pl_binding_set set = {0};
-    uint64_t set_bytes = 0;
+    uint64_t bytes = 0;
     for (uint32_t i = PL_BINDING_POS; i <= PL_BINDING_BLOCK_TABLE; i++) {
-        set.offset[i] = set_bytes;
-        set_bytes += pl_align_up(PL_MAX(opt.rows + 1, max_blocks) * sizeof(int32_t), 4096);
+        set.offset[i] = bytes;
+        bytes += pl_align_up(PL_MAX(opt.rows + 1, opt.tokens / P) * sizeof(int32_t), 4096);
     }
-    fill_set(new_buffer(set_bytes, &b->set), set.offset);
+    fill_set(new_buffer(bytes, &b->set), set.offset);
     set.buffer = b->set;
+    return set;
+}
+
+static void open_type(struct bench *b, uint32_t dtype)
+{
+    struct pl_error err = {""};
+    const struct pl_kv_group group = open_cache(b, dtype);
+    const struct pl_op op = attn_op();
+    const struct pl_binding_set set = open_set(b);
+    struct pl_value values[2];
+    open_acts(b, values);
     struct pl_program_desc desc = {.struct_size = sizeof desc,
                                    .values = values,
                                    .ops = &op,

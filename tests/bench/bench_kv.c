@@ -131,7 +131,7 @@ int main(int argc, char **argv)
     struct best best = {0};
     for (int round = 0; round < ROUNDS; round++)
         measure(cache, seq, scope, ids, &best);
-    const double n_blocks = (double)REPEATS * (N_TOKENS / P);
+    const double n_blocks = (double)REPEATS * N_TOKENS / P;
     printf("%d sequences beside\n", n_beside);
     printf("hash    %8.1f ns a block, %6.2f ns a token, %.2f GB/s of ids\n", best.hash / n_blocks,
            best.hash / n_blocks / P, P * 4 / (best.hash / n_blocks));

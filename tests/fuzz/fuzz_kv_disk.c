@@ -32,7 +32,7 @@ static const struct kv_hash names[3] = {{{1, 2}}, {{3, 4}}, {{5, 6}}};
 static void fill(unsigned char *block, size_t n, uint32_t g, uint32_t slot)
 {
     for (size_t i = 0; i < n; i++)
-        block[i] = (unsigned char)(i * 7 + slot * 50 + g * 100);
+        block[i] = (unsigned char)(i * 7 + (size_t)slot * 50 + (size_t)g * 100);
 }
 
 static void remove_dir(void)

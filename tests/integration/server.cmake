@@ -11,6 +11,7 @@ endfunction()
 
 if(TARGET polderd AND PL_PYTHON3)
     server_integration(server_api server_api.py 300)
+    server_integration(server_sampling server_sampling.py 300)
     server_integration(server_share server_share.py 300)
     server_integration(server_life server_life.py 300)
     server_integration(churn churn.py 300)

@@ -241,9 +241,8 @@ class Hops(unittest.TestCase):
 
     def test_the_urgent_go_first(self):
         with hop_server("--max-seqs", "1") as server:
-            running = server.stream(COMPLETIONS, LONG)
-            events = running.events()
-            next(events)
+            running = server.stream(COMPLETIONS, {**LONG, "n": 16})  # one after the other: the queue stays
+            next(running.events())
             order, threads = [], []
             for name, priority in (("late", "5"), ("normal", "0"), ("urgent", "-5")):
                 def one(name=name, priority=priority):
@@ -251,9 +250,9 @@ class Hops(unittest.TestCase):
                     order.append(name if status == 200 else answer)
                 threads.append(threading.Thread(target=one))
                 threads[-1].start()
-                want = len(threads)
+                want = 1 + len(threads)
                 self.assertTrue(polder.eventually(
-                    lambda want=want: server.metric("vllm:num_requests_waiting") + len(order) >= want, 10, 0.001))
+                    lambda want=want: server.metric("polder:calls") + len(order) >= want, 10, 0.001))
             running.vanish()
             for thread in threads:
                 thread.join()
@@ -273,16 +272,25 @@ class Hops(unittest.TestCase):
 class Queue(unittest.TestCase):
     def test_a_full_queue_says_when_to_come_back(self):
         with polder.Server("--max-seqs", "1", "--queue", "2") as server:
-            streams = [server.stream(COMPLETIONS, LONG) for _ in range(3)]
-            next(streams[0].events())
-            self.assertTrue(polder.eventually(lambda: server.metric("vllm:num_requests_waiting") == 2, 10, 0.001))
-            status, headers, answer = server.ask("POST", COMPLETIONS, {"prompt": "a"})
-            self.assertEqual((status, answer["error"]["code"], answer["error"]["type"]),
-                             (429, "queue_full", "rate_limit_error"))
-            self.assertGreaterEqual(int(headers["retry-after"]), 1)
-            self.assertEqual(int(headers["retry-after-ms"]), 1000 * int(headers["retry-after"]))
+            streams = [server.stream(COMPLETIONS, LONG) for _ in range(24)]
+            n_refused = 0
             for stream in streams:
-                self.assertTrue(stream.text())
+                reply = stream.connection.getresponse()
+                if reply.status == 200:
+                    stream.answer = reply
+                    self.assertTrue(stream.text())  # who is inside is not disturbed
+                    continue
+                n_refused += 1
+                error = json.loads(reply.read())["error"]
+                self.assertEqual((reply.status, error["code"], error["type"]), (429, "queue_full", "rate_limit_error"))
+                self.assertGreaterEqual(int(reply.headers["retry-after"]), 1)
+                self.assertEqual(int(reply.headers["retry-after-ms"]), 1000 * int(reply.headers["retry-after"]))
+                stream.vanish()
+            self.assertGreater(n_refused, 0)
+            self.assertLess(n_refused, 24)
+            page = server.ask("GET", "/metrics")[2]
+            self.assertIn(f'polder:requests_refused_total{{model_name="stories260K",reason="queue_full"}} {n_refused}\n',
+                          page)
             self.assertEqual(server.complete("a", max_tokens=1)["usage"]["completion_tokens"], 1)
 
     def test_who_leaves_the_queue_is_gone(self):

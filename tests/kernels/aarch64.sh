@@ -40,7 +40,7 @@ $compiler -shared -o "$build_dir/polder-backend-cpu.so" $objects -lm -lpthread \
     -Wl,--version-script="$source_dir/cmake/backend.map" -Wl,--no-undefined
 
 status=0
-for subject in blocks ops attn; do
+for subject in blocks ops attn attn_split; do
     # shellcheck disable=SC2086
     $compiler $flags "$kernels/t_cpu_$subject.c" "$kernels/cpu_rig.c" $objects \
         -o "$build_dir/t_cpu_$subject" -lm -lpthread

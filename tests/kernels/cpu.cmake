@@ -1,6 +1,6 @@
 # Plugin-level tests of the CPU backend: they link its objects, so that allocations can be made to fail.
 set(here "${CMAKE_CURRENT_LIST_DIR}")
-foreach(subject blocks ops attn device)
+foreach(subject blocks ops attn attn_split device)
     pl_test(cpu_${subject} LABEL kernel TIMEOUT 240
         SOURCES "${here}/t_cpu_${subject}.c" "${here}/cpu_rig.c"
                 "${CMAKE_SOURCE_DIR}/tests/lib/fault.c"

@@ -28,7 +28,7 @@ struct sim {
     struct http_timer limit; /* of sim_run */
     char dir[64];
     char model_path[96];
-    char *backend_dir; /* owned, or NULL */
+    char *backend_dir; /* owned */
     uint64_t seed;
     FILE *log;
     uint64_t digest;

@@ -39,7 +39,7 @@ struct sim_worker;
 /* Zero means the default. */
 struct sim_options {
     uint64_t seed;
-    const char *backend_dir; /* NULL: as the engine finds it */
+    const char *backend_dir; /* NULL: of this build */
     FILE *log;               /* every event as a line; not owned */
 };
 

@@ -94,13 +94,11 @@ enum pl_status sim_open(const struct sim_options *options, struct sim **ret, str
         .now_ns = virtual_now, .unix_ns = virtual_unix, .skip_to = skip_to, .user = sim};
     clock_set_source(&sim->clock);
     raise_descriptors();
-    bool copied = options->backend_dir == NULL;
-    if (!copied) {
-        sim->backend_dir = strdup(options->backend_dir);
-        copied = sim->backend_dir != NULL;
-    }
-    enum pl_status status =
-        copied ? open_parts(sim, err) : pl_error_set(err, PL_ENOMEM, "sim: no memory");
+    sim->backend_dir =
+        strdup(options->backend_dir != NULL ? options->backend_dir : SIM_BACKEND_DIR);
+    enum pl_status status = sim->backend_dir != NULL
+                                ? open_parts(sim, err)
+                                : pl_error_set(err, PL_ENOMEM, "sim: no memory");
     if (status != PL_OK) {
         sim_close(sim);
         return status;

@@ -114,11 +114,11 @@ fact("aborts while queued", async () => {
   const load = async () => (await fetch(new URL("/load", process.argv[2]))).json();
   const requests = Array.from({ length: 100 }, () => {
     const controller = new AbortController();
-    const answer = client.chat.completions.create({ model, messages, max_tokens: 400, ignore_eos: true },
+    const answer = client.chat.completions.create({ model, messages, max_tokens: 480, ignore_eos: true },
       { signal: controller.signal });
     return { controller, answer };
   });
-  while ((await load()).waiting === 0) await new Promise((done) => setTimeout(done, 1));
+  for (let i = 0; i < 500 && (await load()).waiting === 0; i += 1) await new Promise((done) => setTimeout(done, 1));
   for (const { controller } of requests) controller.abort();
   const ends = await Promise.allSettled(requests.map(({ answer }) => answer));
   assert.ok(ends.some((end) => end.status === "rejected"));

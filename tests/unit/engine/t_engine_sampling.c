@@ -257,7 +257,7 @@ static void lists_that_make_no_sense_are_refused(void **state)
         {"samplers: 17 entries", {.n_samplers = 17}},
         {"bad_words: token 300", {.bad_words = {beyond, one, 1}}},
         {"bad_words: entry 0", {.bad_words = {beyond, none, 1}}},
-        {"bad_words: 4097 sequences", {.bad_words = {.n = 4097}}},
+        {"bad_words: 65537 sequences", {.bad_words = {.n = ENGINE_WORDS_MAX + 1}}},
         {"dry_sequence_breakers: token 300", {.dry_breakers = beyond, .n_dry_breakers = 1}},
         {"allowed_token_ids: together", {.allowed = eos, .n_allowed = 1, .min_tokens = 2}},
         {"mirostat: 3", {.mirostat = 3}},

@@ -3,6 +3,7 @@
  * a window's blocks may be given back and used again, their table entries being poison.
  */
 #include "exec/exec.h"
+#include "fault.h"
 #include "gguf_make.h"
 
 #include <setjmp.h>
@@ -171,6 +172,92 @@ static void without_a_size_both_groups_share_a_quarter_of_the_free_memory(void *
     }
 }
 
+/* ---- failures, and memory that the host does not see -------------------------------------------- */
+
+static struct pl_buffer *device_buffers[64];
+static unsigned n_device_buffers;
+
+static enum pl_status t_buffer_new(struct pl_device *device, enum pl_mem_kind kind, uint64_t bytes,
+                                   struct pl_buffer **ret, struct pl_error *err)
+{
+    enum pl_status status = env.real->buffer_new(device, kind, bytes, ret, err);
+    if (status == PL_OK && kind == PL_MEM_DEVICE && n_device_buffers < 64)
+        device_buffers[n_device_buffers++] = *ret;
+    return status;
+}
+
+static void *t_buffer_map(struct pl_buffer *buffer)
+{
+    for (unsigned i = 0; i < n_device_buffers; i++)
+        if (device_buffers[i] == buffer)
+            return NULL;
+    return env.real->buffer_map(buffer);
+}
+
+static void blocks_are_copied_where_the_host_does_not_see_them(void **state)
+{
+    (void)state;
+    struct pl_backend table = *env.real;
+    struct plugin_entry entry = *env.cpu;
+    struct exec_options options = options_for(&entry);
+    struct exec *exec = NULL;
+    struct pl_error err = {{0}};
+    table.buffer_new = t_buffer_new;
+    table.buffer_map = t_buffer_map;
+    entry.table = &table;
+    n_device_buffers = 0;
+    if (exec_open(&options, &exec, &err) != PL_OK)
+        fail_msg("%s", err.msg);
+    for (uint32_t g = 0; g < 2; g++) {
+        size_t bytes = exec_info(exec)->groups[g].block_bytes;
+        unsigned char *a = malloc(bytes);
+        unsigned char *b = malloc(bytes);
+        assert_non_null(a);
+        assert_non_null(b);
+        for (size_t i = 0; i < bytes; i++)
+            a[i] = (unsigned char)(i * 31 + g);
+        assert_int_equal(exec_kv_write(exec, g, 2, a, &err), PL_OK);
+        assert_int_equal(exec_kv_copy(exec, g, 2, 4, &err), PL_OK);
+        assert_int_equal(exec_kv_read(exec, g, 4, b, &err), PL_OK);
+        assert_memory_equal(a, b, bytes);
+        assert_int_equal(
+            exec_kv_copy(exec, g, 0, (int32_t)exec_info(exec)->groups[g].n_blocks, &err),
+            PL_EINVAL);
+        free(a);
+        free(b);
+    }
+    exec_close(exec);
+}
+
+static void open_survives_every_failing_allocation(void **state)
+{
+    (void)state;
+    struct pl_backend table = *env.real;
+    struct plugin_entry entry = *env.cpu;
+    struct exec_options options = options_for(&entry);
+    long n = 0;
+    table.buffer_map = t_buffer_map; /* so that the staging block is allocated too */
+    table.buffer_new = t_buffer_new;
+    entry.table = &table;
+    do {
+        struct exec *exec = NULL;
+        struct pl_error err = {{0}};
+        n_device_buffers = 0;
+        fault_fail_at(++n);
+        enum pl_status status = exec_open(&options, &exec, &err);
+        bool hit = fault_hit();
+        fault_fail_at(0);
+        if (status != PL_OK) { /* or a weight was packed because its import failed */
+            assert_int_equal(status, PL_ENOMEM);
+            assert_true(err.msg[0] != '\0');
+        }
+        exec_close(exec);
+        if (!hit)
+            break;
+    } while (n < 10000);
+    assert_true(n > 10 && n < 10000);
+}
+
 static void kv_layouts_that_differ_have_other_names(void **state)
 {
     (void)state;
@@ -247,6 +334,8 @@ int main(void)
         cmocka_unit_test(window_blocks_are_given_back_and_used_again),
         cmocka_unit_test(a_window_group_holds_windows_and_chunks_of_all_sequences),
         cmocka_unit_test(without_a_size_both_groups_share_a_quarter_of_the_free_memory),
+        cmocka_unit_test(blocks_are_copied_where_the_host_does_not_see_them),
+        cmocka_unit_test(open_survives_every_failing_allocation),
         cmocka_unit_test(kv_layouts_that_differ_have_other_names),
         cmocka_unit_test(q8_0_of_heads_of_8_is_refused_with_the_reason),
     };

@@ -438,13 +438,15 @@ static void moves_kv_blocks_as_bytes(void **state)
     assert_int_equal(exec_kv_read(exec, 0, 7, bytes, &err), PL_OK);
     assert_int_equal(exec_kv_copy(exec, 0, any_blocks[1], any_blocks[0], &err), PL_OK);
     assert_int_equal(feed_part(exec, (const int32_t[2]){7, 1}, HALF, N, N, part, &err), PL_OK);
-    assert_memory_equal(part + (size_t)HALF * V, whole + (size_t)HALF * V, (N - HALF) * V * 4);
+    assert_memory_equal(part + (size_t)HALF * V, whole + (size_t)HALF * V,
+                        (size_t)(N - HALF) * V * sizeof *part);
 
     /* so does one that was read here and written there */
     memset(part, 0, sizeof part);
     assert_int_equal(exec_kv_write(other, 0, 3, bytes, &err), PL_OK);
     assert_int_equal(feed_part(other, (const int32_t[2]){3, 0}, HALF, N, N, part, &err), PL_OK);
-    assert_memory_equal(part + (size_t)HALF * V, whole + (size_t)HALF * V, (N - HALF) * V * 4);
+    assert_memory_equal(part + (size_t)HALF * V, whole + (size_t)HALF * V,
+                        (size_t)(N - HALF) * V * sizeof *part);
 
     assert_int_equal(exec_kv_read(exec, 0, -1, bytes, &err), PL_EINVAL);
     assert_int_equal(exec_kv_read(exec, 1, 0, bytes, &err), PL_EINVAL);

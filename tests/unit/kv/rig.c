@@ -286,8 +286,8 @@ uint32_t rig_run(struct rig *rig, struct rig_seq *seq)
 
 void rig_make_dir(char ret[64])
 {
-    const char *base = getenv("TMPDIR");
-    if (base == NULL) /* memory where there is: thousands of small files */
+    const char *base = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe): before threads */
+    if (base == NULL)                    /* memory where there is: thousands of small files */
         base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(ret, 64, "%.40s/polder-kv-XXXXXX", base);
     assert_non_null(mkdtemp(ret));
@@ -297,7 +297,8 @@ void rig_remove_dir(const char *dir)
 {
     DIR *open_dir = opendir(dir);
     assert_non_null(open_dir);
-    for (const struct dirent *entry = readdir(open_dir); entry != NULL; entry = readdir(open_dir))
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of its own */
+    for (const struct dirent *entry; (entry = readdir(open_dir)) != NULL;)
         if (entry->d_name[0] != '.')
             assert_int_equal(unlinkat(dirfd(open_dir), entry->d_name, 0), 0);
     closedir(open_dir);

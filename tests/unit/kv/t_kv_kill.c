@@ -45,7 +45,7 @@ static _Atomic uint64_t *n_torn; /* shared with the children: blocks that they d
 static struct kv_cache_options options_of(const char *dir)
 {
     struct kv_cache_options o = rig_options(P, 24, 1, NULL);
-    o.groups[0].block_bytes = 16 * PIECE;
+    o.groups[0].block_bytes = (uint64_t)16 * PIECE;
     o.disk_dir = dir;
     o.disk_bytes = (uint64_t)60 * (16 * PIECE + 128) + 32768;
     return o;

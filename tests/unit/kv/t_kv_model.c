@@ -246,7 +246,8 @@ static bool is_awaited(const struct walk *w, const struct rig_seq *seq)
         uint32_t n = other->n_computed / w->rig.o.block_tokens;
         if (other->kv.held && n < other->kv.n_hashes && n < seq->kv.n_hashes &&
             other->scope_i == seq->scope_i &&
-            memcmp(other->ids, seq->ids, (n + 1) * w->rig.o.block_tokens * sizeof *seq->ids) == 0)
+            memcmp(other->ids, seq->ids,
+                   (size_t)(n + 1) * w->rig.o.block_tokens * sizeof *seq->ids) == 0)
             return true;
     }
     return false;

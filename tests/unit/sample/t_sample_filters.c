@@ -85,7 +85,7 @@ static uint32_t n_compared, n_close;
 static void compare(struct sample_scratch *s, const float *logits, uint32_t n_vocab,
                     struct sample_params *p, const struct sample_history *h)
 {
-    struct sample_state state;
+    static struct sample_state state; /* p keeps pointing at it */
     struct sample_state expected;
     struct pl_error err = {{0}};
     int32_t id = -1;
@@ -444,6 +444,87 @@ static void mirostat_keeps_near_its_target(void **state)
     sample_scratch_free(s);
 }
 
+/* ---- draws ----------------------------------------------------------------------------------- */
+
+#define N_DRAWS 60000
+
+/* Draws over many seeds come as often as the final log probabilities say. */
+static void draws_follow_the_final_distribution(void **state)
+{
+    (void)state;
+    static const struct sample_params cases[] = {
+        {.temperature = 0.7f, .top_k = 12, .min_p = 0.02f},
+        {.temperature = 1.4f, .top_p = 0.9f},
+        {.temperature = 1, .typical_p = 0.8f},
+        {.temperature = 1, .top_n_sigma = 1.5f},
+        {.temperature = 1, .xtc_probability = 1, .xtc_threshold = 0.05f},
+        {.temperature = 1, .dynatemp_range = 0.6f, .dynatemp_exponent = 1},
+        {.temperature = 1, .mirostat = 1, .mirostat_tau = 1.5f},
+        {.temperature = 1, .mirostat = 2, .mirostat_tau = 1.5f},
+        {.temperature = 1, .adaptive = true, .adaptive_target = 0.1f, .min_p = 0.05f},
+        {.temperature = 0.9f, .repeat_penalty = 1.5f, .repeat_last_n = -1, .presence_penalty = 1},
+    };
+    enum { SMALL = 20 };
+    static const int32_t ids[] = {3, 4, 4, 5};
+    const struct sample_history h = {.ids = ids, .n_prompt = 2, .n = 4};
+    float logits[SMALL];
+    struct sample_scratch *s = NULL;
+    assert_int_equal(sample_scratch_new(SMALL, &s, NULL), PL_OK);
+    fill_logits(logits, SMALL, 2);
+    for (uint32_t i = 0; i < SMALL; i++)
+        logits[i] *= 6;
+    for (size_t c = 0; c < PL_ARRAY_LEN(cases); c++) {
+        double counts[SMALL] = {0};
+        double sum = 0;
+        for (uint32_t i = 0; i < N_DRAWS; i++) {
+            struct sample_params p = cases[c];
+            struct sample_state memory;
+            int32_t id = 0;
+            sample_state_init(&memory, &p);
+            p.state = &memory;
+            p.seed = i;
+            assert_int_equal(sample_token(s, logits, &p, &h, &id, NULL), PL_OK);
+            counts[id]++;
+        }
+        for (int32_t id = 0; id < SMALL; id++) {
+            float logprob = 0;
+            (void)sample_final_logprobs(s, id, NULL, 0, &logprob);
+            double expected = exp((double)logprob) * N_DRAWS;
+            if (expected > 0)
+                sum += (counts[id] - expected) * (counts[id] - expected) / PL_MAX(expected, 1.0);
+            else
+                assert_true(counts[id] == 0);
+        }
+        /* 19 degrees of freedom at the most: 43.8 once in 1,000; seeds are fixed. */
+        if (sum >= 43.8)
+            print_error("case %zu: chi-square %g\n", c, sum);
+        assert_true(sum < 43.8);
+    }
+    sample_scratch_free(s);
+}
+
+static void xtc_takes_its_chance(void **state)
+{
+    (void)state;
+    static const float logits[] = {5, 4, 0, -1};
+    static const int32_t ids[1] = {0};
+    const struct sample_history h = {.ids = ids};
+    uint32_t n_cut = 0;
+    struct sample_scratch *s = NULL;
+    assert_int_equal(sample_scratch_new(4, &s, NULL), PL_OK);
+    for (uint32_t i = 0; i < 20000; i++) {
+        const struct sample_params p = {
+            .temperature = 1, .xtc_probability = 0.3f, .xtc_threshold = 0.1f, .seed = i};
+        float best = 0;
+        int32_t id = 0;
+        assert_int_equal(sample_token(s, logits, &p, &h, &id, NULL), PL_OK);
+        (void)sample_final_logprobs(s, 0, NULL, 0, &best);
+        n_cut += isinf(best) != 0;
+    }
+    assert_in_range(n_cut, 5800, 6200); /* 6000, deviation 65 */
+    sample_scratch_free(s);
+}
+
 static void nothing_is_allocated_while_sampling(void **state)
 {
     (void)state;
@@ -482,6 +563,8 @@ int main(void)
         cmocka_unit_test(dry_by_hand),
         cmocka_unit_test(the_order_of_steps_matters),
         cmocka_unit_test(mirostat_keeps_near_its_target),
+        cmocka_unit_test(draws_follow_the_final_distribution),
+        cmocka_unit_test(xtc_takes_its_chance),
         cmocka_unit_test(nothing_is_allocated_while_sampling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,8 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <semaphore.h>
+
 #include "sched/sched.h"
 
 #define P 16 /* tokens of a block here */
@@ -19,9 +21,11 @@ struct bench {
     struct kv_cache *cache;
     struct sched *sched;
     struct sched_options options;
-    uint64_t *content; /* [n_blocks * P] chain of the tokens up to there */
+    uint64_t *content[2]; /* by group: [n_blocks * P] chain of the tokens up to there */
+    uint32_t window;      /* of the second group; 0 = there is none */
+    sem_t ready;          /* posted by the disk tier's thread */
     int64_t now_ns;
-    uint64_t n_steps, n_rows, n_copies;
+    uint64_t n_steps, n_rows, n_copies, n_waits;
     bool fast; /* long experiments: looks at the whole every 64 steps, at no contents */
 };
 
@@ -29,6 +33,11 @@ struct bench_options {
     uint32_t n_blocks, rows, seqs, outputs,
         tenants; /* 0: rows 64, seqs 8, outputs = rows, tenants 8 */
     int64_t step_target_ns;
+    uint32_t
+        window; /* > 0: a second group, of just the blocks that windows and a step's rows take */
+    uint32_t n_ram_blocks; /* tiers */
+    const char *disk_dir;
+    uint32_t n_disk_blocks;
 };
 
 void bench_open(struct bench *b, const struct bench_options *options);
@@ -73,7 +82,7 @@ struct client *client_of(struct sched_seq *seq);
 /* Opens and adds. */
 void client_start(struct bench *b, struct client *c, const struct client_options *options);
 
-/* Plans, checks the plan from outside, and leaves it. */
+/* Plans, checks the plan from outside, and leaves it. Waits for the disk where all others do. */
 const struct sched_plan *bench_plan(struct bench *b);
 /* What the engine does after a step: rows into the cache, commit, tokens, guesses, forks; the clock moves. */
 void bench_finish(struct bench *b, const struct sched_plan *plan, int64_t took_ns);

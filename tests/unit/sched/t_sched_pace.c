@@ -215,6 +215,36 @@ static void a_target_in_time_is_kept_or_missed_by_a_block_of_rows(void **state)
     }
 }
 
+/* What ngram speculation goes by: whether one more row pays. */
+static void the_cost_of_a_row_is_found_out_or_put_on_the_step(void **state)
+{
+    (void)state;
+    static struct trial t;
+    struct sched_stats stats;
+    open_trial(&t, 0);
+    warm_up(&t, &profiles[0]);
+    for (int k = 0; k < 400; k++) { /* all steps alike */
+        t.n = 0;
+        turn(&t, &profiles[0]);
+    }
+    sched_stats(t.b.sched, &stats);
+    assert_true(stats.step_decode_ns * N_DECODERS < 0.3 * stats.step_fixed_ns);
+    assert_true(stats.step_fixed_ns > 5e6 && stats.step_fixed_ns < 7.5e6);
+    for (uint32_t i = 0; i < N_DECODERS; i++)
+        t.clients[i].right_of8 = 4;
+    for (uint32_t k = 0; k < 200; k++) {
+        t.n = 0;
+        for (uint32_t i = 0; i < N_DECODERS; i++)
+            t.clients[i].n_draft = (k + i) * (k + i) % 5 * (k % 3);
+        turn(&t, &profiles[0]);
+    }
+    sched_stats(t.b.sched, &stats);
+    print_message("# row %.1f us of 20, step %.2f ms\n", stats.step_decode_ns / 1e3,
+                  stats.step_fixed_ns / 1e6);
+    assert_true(stats.step_decode_ns > 16e3 && stats.step_decode_ns < 24e3);
+    close_trial(&t);
+}
+
 static void without_decodes_or_times_the_whole_budget_is_used(void **state)
 {
     (void)state;
@@ -246,6 +276,7 @@ int main(void)
         cmocka_unit_test(a_long_prompt_at_most_doubles_the_time_between_tokens),
         cmocka_unit_test(a_stream_of_prompts_is_cut_as_well),
         cmocka_unit_test(a_target_in_time_is_kept_or_missed_by_a_block_of_rows),
+        cmocka_unit_test(the_cost_of_a_row_is_found_out_or_put_on_the_step),
         cmocka_unit_test(without_decodes_or_times_the_whole_budget_is_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,8 +4,10 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "base/clock.h"
@@ -28,7 +30,8 @@ struct world {
 
 /* What one test of worlds wants to see happen, summed over all of them. */
 struct sums {
-    uint64_t preemptions, recomputed, n_cached, n_yields, n_stalls, n_expired, n_right, n_copies;
+    uint64_t preemptions, recomputed, n_cached, n_yields, n_stalls, n_expired, n_copies, n_waits,
+        n_ram_hits, n_disk_hits;
 };
 
 static uint32_t dice(const struct world *w, uint64_t stream, uint64_t n, uint32_t sides)
@@ -82,7 +85,7 @@ static void make_forks(struct world *w, uint32_t i, uint32_t n)
     from->forks = from + 1;
 }
 
-static void make_world(struct world *w, uint64_t seed)
+static void make_world(struct world *w, uint64_t seed, struct bench_options options)
 {
     memset(w, 0, sizeof *w);
     w->seed = seed;
@@ -90,7 +93,7 @@ static void make_world(struct world *w, uint64_t seed)
     w->arrives_at = calloc(N_CLIENTS, sizeof *w->arrives_at);
     w->leaves_at = calloc(N_CLIENTS, sizeof *w->leaves_at);
     assert_true(w->clients != NULL && w->arrives_at != NULL && w->leaves_at != NULL);
-    struct bench_options options = {.n_blocks = 8 + dice(w, 0, 3, 40)};
+    options.n_blocks = 8 + dice(w, 0, 3, 40);
     options.rows = 1 + dice(w, 0, 0, 60);
     options.seqs = 1 + dice(w, 0, 1, PL_MIN(options.rows, 20));
     options.outputs = options.seqs + dice(w, 0, 2, 20);
@@ -200,22 +203,73 @@ static void live(struct world *w, struct sums *sums)
     }
 }
 
+static void live_in_worlds(uint64_t n, struct bench_options options, struct sums *sums)
+{
+    for (uint64_t seed = 0; seed < n; seed++) {
+        struct world w;
+        if (options.window > 0)
+            options.window = 1 + (uint32_t)(seed * 7 % 60);
+        make_world(&w, seed, options);
+        live(&w, sums);
+        sums->n_waits += w.b.n_waits;
+        struct kv_cache_stats stats;
+        kv_cache_stats(w.b.cache, &stats);
+        sums->n_ram_hits += stats.ram_hit_tokens;
+        sums->n_disk_hits += stats.disk_hit_tokens;
+        end_world(&w);
+    }
+    print_message("# preemptions %lu, of them for fairness %lu; tokens recomputed %lu, found %lu, "
+                  "in RAM %lu, on disk %lu; stalls %lu, waits %lu, expired %lu, copies %lu\n",
+                  sums->preemptions, sums->n_yields, sums->recomputed, sums->n_cached,
+                  sums->n_ram_hits, sums->n_disk_hits, sums->n_stalls, sums->n_waits,
+                  sums->n_expired, sums->n_copies);
+}
+
 static void everyone_finishes_in_any_world(void **state)
 {
     (void)state;
     struct sums sums = {0};
-    for (uint64_t seed = 0; seed < N_WORLDS; seed++) {
-        struct world w;
-        make_world(&w, seed);
-        live(&w, &sums);
-        end_world(&w);
-    }
-    print_message("# preemptions %lu, of them for fairness %lu; tokens recomputed %lu, found %lu; "
-                  "stalls %lu, expired %lu, copies %lu\n",
-                  sums.preemptions, sums.n_yields, sums.recomputed, sums.n_cached, sums.n_stalls,
-                  sums.n_expired, sums.n_copies);
+    live_in_worlds(N_WORLDS, (struct bench_options){0}, &sums);
     assert_true(sums.preemptions > 200 && sums.n_yields > 50 && sums.n_cached > 10000 &&
                 sums.n_stalls > 50 && sums.n_expired > 50 && sums.n_copies > 50);
+}
+
+static void everyone_finishes_with_windows(void **state)
+{
+    (void)state;
+    struct sums sums = {0};
+    live_in_worlds(N_WORLDS, (struct bench_options){.window = 1}, &sums);
+    assert_true(sums.preemptions > 200 && sums.n_cached > 1000);
+}
+
+static void remove_folder(const char *path)
+{
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (const struct dirent *entry;
+         (entry = readdir(dir)) != NULL;) /* NOLINT(concurrency-mt-unsafe): one thread */
+        (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    (void)closedir(dir);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static void everyone_finishes_with_tiers(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/t_sched_XXXXXX";
+    struct sums sums = {0};
+    assert_non_null(mkdtemp(dir));
+    live_in_worlds(N_WORLDS / 2, (struct bench_options){.n_ram_blocks = 40}, &sums);
+    assert_true(sums.n_ram_hits > 1000);
+    live_in_worlds(N_WORLDS / 4,
+                   (struct bench_options){
+                       .n_ram_blocks = 40, .disk_dir = dir, .n_disk_blocks = 4000, .window = 1},
+                   &sums);
+    live_in_worlds(
+        N_WORLDS / 4,
+        (struct bench_options){.n_ram_blocks = 20, .disk_dir = dir, .n_disk_blocks = 4000}, &sums);
+    assert_true(sums.n_disk_hits > 1000);
+    remove_folder(dir);
 }
 
 static void equal_worlds_go_the_same_way(void **state)
@@ -225,7 +279,7 @@ static void equal_worlds_go_the_same_way(void **state)
         struct world w[2];
         struct sums sums = {0};
         for (int i = 0; i < 2; i++) {
-            make_world(&w[i], seed);
+            make_world(&w[i], seed, (struct bench_options){0});
             live(&w[i], &sums);
             end_world(&w[i]);
         }
@@ -283,6 +337,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everyone_finishes_in_any_world),
+        cmocka_unit_test(everyone_finishes_with_windows),
+        cmocka_unit_test(everyone_finishes_with_tiers),
         cmocka_unit_test(equal_worlds_go_the_same_way),
         cmocka_unit_test(a_crowd_is_planned_too),
     };

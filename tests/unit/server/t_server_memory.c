@@ -9,6 +9,8 @@
 
 #include "base/banned.h"
 
+static const struct engine_sampling DEFAULTS = {.temperature = 1, .top_p = 1};
+
 static const struct {
     enum request_kind kind;
     const char *body;
@@ -29,8 +31,8 @@ static void parsing_survives_every_failed_allocation(void **state)
             struct api_error error = {0};
             struct request r;
             fault_fail_at(n);
-            bool ok =
-                request_parse(BODIES[i].kind, BODIES[i].body, strlen(BODIES[i].body), &r, &error);
+            bool ok = request_parse(BODIES[i].kind, BODIES[i].body, strlen(BODIES[i].body),
+                                    &DEFAULTS, &r, &error);
             done = !fault_hit();
             fault_fail_at(0);
             assert_true(ok || error.status == 500);
@@ -84,7 +86,8 @@ static void making_a_call_survives_every_failed_allocation(void **state)
         for (long n = 1; !done && n < 100; n++) {
             struct api_error error = {0};
             struct request r;
-            assert_true(request_parse(REQUEST_COMPLETION, CALLS[i], strlen(CALLS[i]), &r, &error));
+            assert_true(request_parse(REQUEST_COMPLETION, CALLS[i], strlen(CALLS[i]), &DEFAULTS, &r,
+                                      &error));
             fault_fail_at(n);
             struct call *call = call_new(&server, &r);
             bool ok = call != NULL && prompts_make(call, &r, &error);
@@ -97,6 +100,33 @@ static void making_a_call_survives_every_failed_allocation(void **state)
         }
         assert_true(done);
     }
+    engine_close(engine);
+}
+
+static void resolving_sampling_survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    static const char BODY[] =
+        "{\"prompt\":\"a\",\"logit_bias\":[[\"ab\",1],[3,false]],\"bad_words\":[\"ab\",\"c\"],"
+        "\"dry_multiplier\":1,\"dry_sequence_breakers\":[\"im\",\"x\"],"
+        "\"allowed_token_ids\":[1,2],\"stop_token_ids\":[3],\"logprob_token_ids\":[4]}";
+    struct engine *engine = fake_engine_open(NULL, false);
+    bool done = false;
+    for (long n = 1; !done && n < 200; n++) {
+        struct api_error error = {0};
+        struct request r;
+        fault_fail_at(n);
+        bool parsed =
+            request_parse(REQUEST_COMPLETION, BODY, sizeof BODY - 1, &DEFAULTS, &r, &error);
+        bool ok = parsed && request_resolve_sampling(&r, engine_vocab(engine), &error);
+        done = !fault_hit();
+        fault_fail_at(0);
+        assert_true(ok == done);
+        assert_true(ok || error.status == 500);
+        if (parsed)
+            request_deinit(&r);
+    }
+    assert_true(done);
     engine_close(engine);
 }
 
@@ -135,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parsing_survives_every_failed_allocation),
         cmocka_unit_test(making_a_call_survives_every_failed_allocation),
+        cmocka_unit_test(resolving_sampling_survives_every_failed_allocation),
         cmocka_unit_test(prompt_logprobs_pass_a_failure_on),
         cmocka_unit_test(logprobs_pass_a_failure_on),
     };
