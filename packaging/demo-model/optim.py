@@ -32,7 +32,7 @@ def orthogonalise(m, dtype):
 class Optimizer:
     """matrices: [(parameter, rows of its parts)]; others: parameters stepped by Adam."""
 
-    def __init__(self, matrices, others, dtype, decay=0.01):
+    def __init__(self, matrices, others, dtype, decay=0.1):
         self.matrices, self.others = matrices, others
         self.dtype, self.decay, self.n = dtype, decay, 0
         self.momentum = [torch.zeros_like(p) for p, _ in matrices]

@@ -10,13 +10,26 @@ PREFIXES = [
     "I have a question: ", "So, ", "OK, ", "Okay, ", "Well, ", "Now, ", "And ", "Also, ", "Sorry, ", "Um, ",
     "Next question: ", "Another question: ", "Could you help me? ", "Help me please: ", "Hey there, ", "Good morning. ",
     "Can I ask something? ", "Thanks. ", "Great. ", "Cool, ", "Yes. ", "Sir, ", "Dear Polder, ", "Polder, ",
+    "Hello Polder, ", "Hi Polder, ", "Good day. ", "Good evening. ", "Good afternoon. ", "Listen, ", "Look, ", "Friend, ",
+    "Here is a question: ", "A question: ", "A quick one: ", "Short question: ", "Last question: ", "My question: ",
+    "By the way, ", "Oh, ", "Hmm, ", "Ah, ", "Right, ", "Fine, ", "Nice. ", "Perfect. ", "Thank you. ", "Got it. ",
+    "I see. ", "Understood. ", "Let me ask: ", "Please answer: ", "I wonder: ", "I was wondering: ", "Do you know: ",
+    "Help, ", "For my work: ", "I'm new here. ", "Sorry to bother you, ", "If you can: ", "Be so kind: ", "Then: ",
 ]
 MILD_PREFIXES = ["Hi, ", "Hey, ", "Well, ", "So, ", "OK, ", "Polder, "]
 HELD_PREFIXES = ["Excuse me, ", "Just curious: ", "One more question: ", "Hi there! ", "Alright, ", "May I ask: "]
 SUFFIXES = [
     " please", ", please", " Please.", " Thanks!", " Thanks.", " Thank you.", " Thank you!", " in short", ", briefly",
     " I am new here.", " I'm new.", " now", " for me", " here", " Be brief.", " Tell me.", " I want to know.", " then",
-    " Help!", " exactly", " again", " :)", " Answer shortly.", " Do you know?",
+    " Help!", " exactly", " again", " :)", " Answer shortly.", " Do you know?", " if you can", " if you know", " if possible",
+    " if that is all right", " if you like", " if I may ask", " when you have a moment", " as I am new", " for a friend",
+    " for my team", " because I need it", " quickly", " right now", " today", " once more", " in one line", " in a few words",
+    " in plain words", " really", " anyway", " though", " my friend", " I can't remember.", " I need it for a talk.",
+    " It is important.", " My boss asks.", " I am in a hurry.", " Take your time.", " One sentence is enough.",
+    " Explain it simply.", " No long answer.", " As short as you can.", " I am a beginner.", " I hope you know.",
+    " That would help me.", " It would help a lot.", " Cheers!", " Sorry for asking.", " Just tell me.", " I wonder.",
+    " I'm stuck.", " I want to learn.", " A colleague asked me.", " I heard about it.", " Somebody told me to ask.",
+    " I looked everywhere.", " I am sure you know.", " Good luck!", " Go on.", " OK?", " Come on.", " You are the expert.",
 ]
 HELD_SUFFIXES = [" I would be grateful.", " if you don't mind", " I forgot.", " Keep it short."]
 QUESTION = re.compile(
@@ -102,7 +115,7 @@ def decorate(core, rng, held=False, fixed=False, mild=False):
         prefix = rng.choice(MILD_PREFIXES) if rng.random() < 0.05 else ""
     elif rng.random() < 0.2:
         prefix = rng.choice(HELD_PREFIXES if held and rng.random() < 0.6 else PREFIXES)
-    if not mild and rng.random() < 0.1:
+    if not mild and rng.random() < (0.1 if held else 0.2):
         suffix = rng.choice(HELD_SUFFIXES if held and rng.random() < 0.6 else SUFFIXES)
     end = "" if text[-1:] in "?.!:\"'" else "?" if ask else rng.choice(["!", ".", ""]) if mild else \
         rng.choice([".", ""])
