@@ -22,19 +22,20 @@
 
 #include <polder/status.h>
 
-#define ENGINE_STOPS_MAX      16   /* stop strings of a request */
-#define ENGINE_STOP_BYTES_MAX 1024 /* of one stop string */
-#define ENGINE_BIAS_MAX       1024 /* logit_bias entries, twice what OpenAI takes */
-#define ENGINE_SAMPLERS_MAX   16   /* steps of one order: each once, and some twice */
-#define ENGINE_STOP_IDS_MAX   256  /* stop_ids */
+#define ENGINE_STOPS_MAX      16     /* stop strings of a request */
+#define ENGINE_STOP_BYTES_MAX 1024   /* of one stop string */
+#define ENGINE_BIAS_MAX       1024   /* logit_bias entries, twice what OpenAI takes */
+#define ENGINE_SAMPLERS_MAX   16     /* steps of one order: each once, and some twice */
+#define ENGINE_STOP_IDS_MAX   256    /* stop_ids */
 #define ENGINE_ALLOWED_MAX    262144 /* allowed: the largest vocabularies */
-#define ENGINE_WORDS_MAX      65536  /* sequences of bad_words or dry_words: a third of a vocabulary may end with an e */
-#define ENGINE_WORD_IDS_MAX   524288 /* ids of one such list */
-#define ENGINE_LOGPROBS_MAX   20   /* alternatives per token, OpenAI's limit */
-#define ENGINE_CHOICES_MAX    128  /* texts of one request: OpenAI's limit of n */
-#define ENGINE_NAME_MAX       256  /* bytes of a tenant's, organisation's name and of a salt */
-#define ENGINE_WEIGHT_MAX     1e6F /* of a tenant */
-#define ENGINE_DRAFT_MAX      16   /* guessed tokens checked in one step */
+#define ENGINE_WORDS_MAX                                                                           \
+    65536 /* sequences of bad_words or dry_words: a third of a vocabulary may end with an e */
+#define ENGINE_WORD_IDS_MAX 524288 /* ids of one such list */
+#define ENGINE_LOGPROBS_MAX 20     /* alternatives per token, OpenAI's limit */
+#define ENGINE_CHOICES_MAX  128    /* texts of one request: OpenAI's limit of n */
+#define ENGINE_NAME_MAX     256    /* bytes of a tenant's, organisation's name and of a salt */
+#define ENGINE_WEIGHT_MAX   1e6F   /* of a tenant */
+#define ENGINE_DRAFT_MAX    16     /* guessed tokens checked in one step */
 
 struct engine;
 struct token_vocab;
@@ -132,7 +133,7 @@ struct engine_words {
 /* Zero-initialised fields are "off"; engine_sampling_default gives the API's defaults. Lists are copied by submit;
  * their ids are < V. Each parameter's meaning and source: docs/internals/sample.md. */
 struct engine_sampling {
-    float temperature; /* 0 = greedy, no filter counts then; default 1 */
+    float temperature;                       /* 0 = greedy, no filter counts then; default 1 */
     float dynatemp_range, dynatemp_exponent; /* temperature +- range by the entropy; exponent 1 */
     int32_t top_k;                           /* 0 = off */
     float top_p;                             /* 1 (or 0) = off */
@@ -146,15 +147,16 @@ struct engine_sampling {
     float frequency_penalty;
     int32_t
         repeat_last_n; /* window of repeat_penalty over prompt and output; -1 = all; default 64 */
-    float dry_multiplier;        /* 0 = off */
-    float dry_base;              /* >= 1; default 1.75 */
-    uint32_t dry_allowed_length; /* default 2 */
-    int32_t dry_penalty_last_n;  /* window over prompt and output; -1 = all; default 64 */
-    uint32_t mirostat;           /* 1, 2: instead of all filters; 0 = off */
+    float dry_multiplier;                  /* 0 = off */
+    float dry_base;                        /* >= 1; default 1.75 */
+    uint32_t dry_allowed_length;           /* default 2 */
+    int32_t dry_penalty_last_n;            /* window over prompt and output; -1 = all; default 64 */
+    uint32_t mirostat;                     /* 1, 2: instead of all filters; 0 = off */
     float mirostat_tau, mirostat_eta;      /* default 5, 0.1 */
     float adaptive_target, adaptive_decay; /* [0, 1]; [0, 0.99], default 0.9 */
-    uint32_t min_tokens; /* before as many, no end-of-generation token, stop_ids or stop string counts */
-    bool adaptive;       /* adaptive-p, after all filters */
+    uint32_t
+        min_tokens; /* before as many, no end-of-generation token, stop_ids or stop string counts */
+    bool adaptive;  /* adaptive-p, after all filters */
     bool own_samplers;   /* samplers [n_samplers] instead of the default order */
     bool include_stop;   /* the stop string or token that ends the text is part of it */
     bool final_logprobs; /* TOKEN events: of the distribution drawn from; else of the raw logits */
@@ -165,15 +167,21 @@ struct engine_sampling {
     /* Lists. */
     uint32_t n_bias, n_allowed, n_stop_ids, n_logprob_ids, n_dry_breakers;
     const struct engine_bias *bias;
-    const int32_t *allowed;     /* no other token is chosen; n_allowed 0 = all may be */
-    const int32_t *stop_ids;    /* each ends the text as an end-of-generation token does, ignore_eos or not */
-    const int32_t *logprob_ids; /* these are the alternatives of TOKEN events, in this order; n_logprob_ids 0: the
+    const int32_t *allowed; /* no other token is chosen; n_allowed 0 = all may be */
+    const int32_t
+        *stop_ids; /* each ends the text as an end-of-generation token does, ignore_eos or not */
+    const int32_t *
+        logprob_ids; /* these are the alternatives of TOKEN events, in this order; n_logprob_ids 0: the
                                  * n_logprobs best; <= ENGINE_LOGPROBS_MAX */
-    const int32_t *dry_breakers; /* tokens that end a repeat */
+    const int32_t *dry_breakers;   /* tokens that end a repeat */
     struct engine_words dry_words; /* sequences that do, by increasing first id */
-    struct engine_words bad_words; /* in generated tokens, their last one never follows the others */
+    struct engine_words
+        bad_words; /* in generated tokens, their last one never follows the others */
 };
 struct engine_sampling engine_sampling_default(void);
+
+/* The same, with what the model's file wants instead (general.sampling.temp, .top_k, .top_p, .min_p). Immutable. */
+const struct engine_sampling *engine_sampling_of_model(const struct engine *engine);
 
 enum engine_finish {
     ENGINE_FINISH_STOP,   /* end-of-generation token or stop string */
@@ -269,6 +277,8 @@ void engine_drain(struct engine *engine);
 /* ---- figures --------------------------------------------------------------------------------- */
 
 /* A snapshot, taken without waiting for the engine thread. Counters since open. */
+#define ENGINE_STEP_BUCKETS 15 /* rows in a step: up to 1, 2, 4, ... 8192, more */
+
 struct engine_stats {
     uint32_t running, waiting;                         /* sequences; waiting: preempted ones too */
     uint32_t blocks_used, blocks_cached, blocks_total; /* used: held by sequences */
@@ -278,9 +288,10 @@ struct engine_stats {
     uint64_t cache_queried_tokens, cache_hit_tokens; /* prefix cache */
     uint64_t cache_ram_hit_tokens, cache_disk_hit_tokens, cache_evicted_blocks;
     uint64_t ram_blocks, ram_blocks_max, disk_blocks, disk_blocks_max, disk_dropped, disk_errors;
-    uint64_t draft_tokens, accepted_tokens;                /* speculation */
-    uint64_t step_rows_decode, step_rows_prefill;          /* summed over steps */
-    int64_t step_ns;                                       /* device time of all steps */
+    uint64_t drafts, draft_tokens, accepted_tokens; /* runs of guesses; their tokens */
+    uint64_t step_rows_decode, step_rows_prefill;   /* summed over steps */
+    uint64_t step_counts[ENGINE_STEP_BUCKETS]; /* steps by rows: [i] up to 2^i, the last: more */
+    int64_t step_ns;                           /* device time of all steps */
     double step_fixed_ns, step_decode_ns, step_prefill_ns; /* the scheduler's model of a step */
     uint64_t device_allocs, device_compiles;               /* C7 */
 };

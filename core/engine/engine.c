@@ -140,6 +140,11 @@ static bool crowds(const struct engine *engine, const struct request *r)
     return n_own > CROWD_PART * n_free;
 }
 
+const struct engine_sampling *engine_sampling_of_model(const struct engine *engine)
+{
+    return &engine->sampling;
+}
+
 /* With the mutex held: a slot and an id for r, and into the inbox; PL_ECLOSED or PL_EBUSY. */
 static enum pl_status enter(struct engine *engine, struct request *r, struct pl_error *err)
 {

@@ -109,6 +109,7 @@ struct figures {
 struct engine {
     /* Immutable after open. */
     struct engine_info info;
+    struct engine_sampling sampling; /* defaults */
     uint32_t n_vocab, seqs_max, n_slots, draft_max;
     struct gguf *file;
     struct plugin_registry *registry;

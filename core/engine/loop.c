@@ -53,9 +53,22 @@ static struct mail take_mail(struct engine *engine)
     return mail;
 }
 
+/* Uses the time without work: blocks are copied towards the disk, one at a time, until someone calls. */
+static void use_idle_time(struct engine *engine)
+{
+    bool idle = true;
+    while (idle) {
+        pthread_mutex_lock(&engine->mutex);
+        idle = is_idle(engine) && !engine->exclusive;
+        pthread_mutex_unlock(&engine->mutex);
+        idle = idle && kv_cache_idle(engine->cache);
+    }
+}
+
 /* Sleeps while there is nothing to do. */
 static struct mail await_mail(struct engine *engine)
 {
+    use_idle_time(engine);
     pthread_mutex_lock(&engine->mutex);
     while (is_idle(engine)) {
         engine->parked = true;

@@ -89,6 +89,31 @@ static const char *model_name(struct engine *engine, const char *path)
     return arena_strndup(&engine->arena, base, strlen(base));
 }
 
+/* What the file says of sampling; a value out of range is ignored, as a hint of someone else's. */
+static void read_sampling(struct engine *engine)
+{
+    struct engine_sampling *s = &engine->sampling;
+    double value;
+    uint32_t top_k;
+    *s = engine_sampling_default();
+    const struct {
+        const char *key;
+        float *to;
+        double max;
+    } floats[] = {
+        {"general.sampling.temp", &s->temperature, 2},
+        {"general.sampling.top_p", &s->top_p, 1},
+        {"general.sampling.min_p", &s->min_p, 1},
+    };
+    for (size_t i = 0; i < PL_ARRAY_LEN(floats); i++)
+        if (gguf_get_f64(engine->file, floats[i].key, &value, NULL) == PL_OK && value >= 0 &&
+            value <= floats[i].max)
+            *floats[i].to = (float)value;
+    if (gguf_get_u32(engine->file, "general.sampling.top_k", &top_k, NULL) == PL_OK &&
+        top_k <= engine->n_vocab)
+        s->top_k = (int32_t)top_k;
+}
+
 static enum pl_status fill_info(struct engine *engine, const char *path, struct pl_error *err)
 {
     const struct exec_info *from = exec_info(engine->exec);
@@ -116,6 +141,7 @@ static enum pl_status fill_info(struct engine *engine, const char *path, struct 
         .chat_template = chat_template,
     };
     engine->n_vocab = from->n_vocab;
+    read_sampling(engine);
     engine->seqs_max = PL_MIN(from->seqs_max, PL_MIN(from->rows_max, from->outputs_max));
     return PL_OK;
 }

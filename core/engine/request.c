@@ -159,8 +159,7 @@ static bool fill_choice(const struct engine *engine, struct choice *c,
                         const struct engine_request *from, uint64_t seed)
 {
     token_stream_init(&c->stream);
-    return fill_sequence(engine, c, from) &&
-           sampling_copy(engine, &from->sampling, seed, c) &&
+    return fill_sequence(engine, c, from) && sampling_copy(engine, &from->sampling, seed, c) &&
            copy_stops(&c->request->arena, &c->stop, from);
 }
 

@@ -227,6 +227,7 @@ static void deliver_item(struct engine *engine, const struct sched_item *item, c
         fork_choices(engine, r, row);
     c->draft_tokens += item->n_draft;
     engine->counting.stats.draft_tokens += item->n_draft;
+    engine->counting.stats.drafts += item->n_draft > 0;
     deliver_tokens(engine, item, row);
 }
 
@@ -271,19 +272,28 @@ bool engine_step_begin(struct engine *engine)
     return true;
 }
 
+static void count_step(struct engine *engine, const struct sched_plan *plan, int64_t took_ns)
+{
+    struct engine_stats *stats = &engine->counting.stats;
+    uint32_t bucket = 0;
+    while (bucket + 1 < ENGINE_STEP_BUCKETS && plan->n_rows > 1u << bucket)
+        bucket++;
+    stats->steps++;
+    stats->step_counts[bucket]++;
+    stats->step_ns += took_ns;
+    stats->step_rows_decode += plan->n_decode_rows;
+    stats->step_rows_prefill += plan->n_rows - plan->n_decode_rows;
+}
+
 void engine_step_end(struct engine *engine)
 {
     const struct sched_plan *plan = engine->plan;
-    struct engine_stats *stats = &engine->counting.stats;
     const float *logits = NULL;
     struct pl_error err = {{0}};
     enum pl_status status = exec_wait(engine->exec, &logits, &err);
     int64_t took_ns = clock_now_ns() - engine->plan_ns;
     engine->plan = NULL;
-    stats->steps++;
-    stats->step_ns += took_ns;
-    stats->step_rows_decode += plan->n_decode_rows;
-    stats->step_rows_prefill += plan->n_rows - plan->n_decode_rows;
+    count_step(engine, plan, took_ns);
     if (status != PL_OK) {
         fail_running(engine, status, &err);
         return;

@@ -35,8 +35,9 @@
 #ifndef KV_CACHE_H
 #define KV_CACHE_H
 
-#include "kv.h"
+#include <polder/status.h>
 
+#define KV_BLOCKS_MAX (1u << 30) /* block numbers are int32 in the block table of a step */
 #define KV_GROUPS_MAX 4
 
 /* 128 bits; all zero is never a block's hash. */

@@ -41,7 +41,8 @@ static void prepare(struct work *w)
     struct entry *e = (struct entry *)w;
     struct server *server = w->server;
     struct request *r = &e->request;
-    e->parsed = request_parse(e->kind, w->body.data, w->body.n, r, &w->error);
+    e->parsed = request_parse(e->kind, w->body.data, w->body.n,
+                              engine_sampling_of_model(server->engine), r, &w->error);
     if (!e->parsed || !check_priority(e, &w->error) ||
         !server_check_model(server, r->model, &w->error) ||
         !request_resolve_sampling(r, server->vocab, &w->error))

@@ -124,6 +124,14 @@ static void counters(const struct page *page, const char *name, const char *labe
     }
 }
 
+/* One line of a histogram; le NULL: its count. */
+static void bucket(const struct page *page, const char *name, const char *le, uint64_t n)
+{
+    series(page, name, le != NULL ? "_bucket" : "_count", le != NULL ? "le" : NULL, le);
+    put_count(page->out, n);
+    buf_char(page->out, '\n');
+}
+
 static void histogram(const struct page *page, const char *name, const struct metrics_histogram *h,
                       enum metrics_bounds kind, const char *help)
 {
@@ -136,16 +144,31 @@ static void histogram(const struct page *page, const char *name, const struct me
         if (i < n)
             (void)snprintf(le, sizeof le, "%.9g", bounds[i]);
         total += h->counts[i];
-        series(page, name, "_bucket", "le", le);
-        put_count(page->out, total);
-        buf_char(page->out, '\n');
+        bucket(page, name, le, total);
     }
     series(page, name, "_sum", NULL, NULL);
     put_number(page->out, h->sum);
     buf_char(page->out, '\n');
-    series(page, name, "_count", NULL, NULL);
-    put_count(page->out, total);
+    bucket(page, name, NULL, total);
+}
+
+/* Steps by their rows, counted by the engine in powers of two. */
+static void step_rows(const struct page *page, const struct engine_stats *s)
+{
+    static const char NAME[] = "vllm:iteration_tokens_total";
+    uint64_t total = 0;
+    head(page, NAME, "histogram", "Tokens computed in a step.");
+    for (uint32_t i = 0; i < ENGINE_STEP_BUCKETS; i++) {
+        char le[32] = "+Inf";
+        if (i + 1 < ENGINE_STEP_BUCKETS)
+            (void)snprintf(le, sizeof le, "%u", 1u << i);
+        total += s->step_counts[i];
+        bucket(page, NAME, le, total);
+    }
+    series(page, NAME, "_sum", NULL, NULL);
+    put_count(page->out, s->step_rows_decode + s->step_rows_prefill);
     buf_char(page->out, '\n');
+    bucket(page, NAME, NULL, total);
 }
 
 /* ---- by vLLM's names ----------------------------------------------------------------------------- */
@@ -203,6 +226,7 @@ static void write_engine(const struct page *page, const struct metrics_context *
             "Prompt tokens looked up in the prefix cache.");
     counter(page, "vllm:prefix_cache_hits_total", s->cache_hit_tokens,
             "Prompt tokens found in the prefix cache.");
+    counter(page, "vllm:spec_decode_num_drafts_total", s->drafts, "Runs of guesses.");
     counter(page, "vllm:spec_decode_num_draft_tokens_total", s->draft_tokens,
             "Tokens guessed ahead.");
     counter(page, "vllm:spec_decode_num_accepted_tokens_total", s->accepted_tokens,
@@ -419,6 +443,7 @@ void metrics_write(const struct metrics *m, const struct metrics_context *contex
     set_labels(&page, context->model_name);
     write_engine(&page, context);
     write_histograms(&page, m);
+    step_rows(&page, context->stats);
     write_tiers(&page, context->stats);
     write_steps(&page, context->stats);
     write_tenants(&page, m, context);

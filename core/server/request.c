@@ -122,10 +122,11 @@ static void parse_fields(const struct fields *f, struct request *r)
     request_check_choices(f, r);
 }
 
-bool request_parse(enum request_kind kind, const char *text, size_t n, struct request *ret,
+bool request_parse(enum request_kind kind, const char *text, size_t n,
+                   const struct engine_sampling *defaults, struct request *ret,
                    struct api_error *error)
 {
-    struct request r = {.kind = kind};
+    struct request r = {.kind = kind, .sampling = *defaults};
     r.body = fields_parse(text, n, error);
     if (r.body == NULL)
         return false;

@@ -59,9 +59,11 @@ struct request {
     bool add_generation_prompt;
 };
 
-/* On failure *error says why and nothing is kept; true means success. */
+/* defaults: sampling where the request says nothing. On failure *error says why and nothing is kept; true
+ * means success. */
 PL_NODISCARD bool request_parse(enum request_kind kind, const char *text, size_t n,
-                                struct request *ret, struct api_error *error);
+                                const struct engine_sampling *defaults, struct request *ret,
+                                struct api_error *error);
 void request_deinit(struct request *request);
 
 /* Reads an array of token ids (>= 0); false and an error naming path[i]. *ret is malloc'ed. */

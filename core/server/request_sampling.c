@@ -294,7 +294,6 @@ static void refuse(const struct fields *f)
 
 void request_parse_sampling(const struct fields *f, struct request *r)
 {
-    r->sampling = engine_sampling_default();
     parse_floats(f, &r->sampling);
     parse_ints(f, &r->sampling);
     parse_seed(f, &r->sampling);

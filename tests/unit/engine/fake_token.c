@@ -53,6 +53,29 @@ const struct gguf_tensor *gguf_tensor_at(const struct gguf *file, uint64_t i)
     return NULL;
 }
 
+enum pl_status gguf_get_f64(const struct gguf *file, const char *key, double *ret,
+                            struct pl_error *err)
+{
+    (void)file;
+    if (strcmp(key, "general.sampling.temp") == 0)
+        *ret = 0.25;
+    else if (strcmp(key, "general.sampling.top_p") == 0)
+        *ret = 7; /* out of range */
+    else
+        return pl_error_set(err, PL_ENOENT, "fake: no key %s", key);
+    return PL_OK;
+}
+
+enum pl_status gguf_get_u32(const struct gguf *file, const char *key, uint32_t *ret,
+                            struct pl_error *err)
+{
+    (void)file;
+    if (strcmp(key, "general.sampling.top_k") != 0)
+        return pl_error_set(err, PL_ENOENT, "fake: no key %s", key);
+    *ret = 30;
+    return PL_OK;
+}
+
 enum pl_status gguf_get_str(const struct gguf *file, const char *key, struct gguf_str *ret,
                             struct pl_error *err)
 {

@@ -511,6 +511,18 @@ static void an_embedder_can_run_the_engine_itself(void **state)
     client_deinit(&c);
 }
 
+static void a_file_may_say_how_to_sample(void **state)
+{
+    (void)state;
+    struct engine *engine = open_engine((struct engine_options){0});
+    const struct engine_sampling *sampling = engine_sampling_of_model(engine);
+    assert_true(sampling->temperature == 0.25F);
+    assert_int_equal(sampling->top_k, 30);
+    assert_true(sampling->top_p == 1.0F); /* what it said is out of range */
+    assert_true(sampling->min_p == 0.0F); /* it says nothing */
+    engine_close(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +542,7 @@ int main(void)
         cmocka_unit_test_setup(tenants_inside_are_told, reset),
         cmocka_unit_test_setup(a_request_that_waits_beyond_its_deadline_is_refused, reset),
         cmocka_unit_test_setup(the_way_of_a_request_is_timed, reset),
+        cmocka_unit_test_setup(a_file_may_say_how_to_sample, reset),
         cmocka_unit_test_setup(an_embedder_can_run_the_engine_itself, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -401,6 +401,14 @@ struct engine_sampling engine_sampling_default(void)
         .temperature = 1, .top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64};
 }
 
+const struct engine_sampling *engine_sampling_of_model(const struct engine *engine)
+{
+    static struct engine_sampling sampling;
+    (void)engine;
+    sampling = engine_sampling_default();
+    return &sampling;
+}
+
 /* The prompt as text, to look for directions. */
 static void direct(struct fake_request *r, enum pl_status *refuse)
 {

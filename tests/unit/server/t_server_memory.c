@@ -9,6 +9,8 @@
 
 #include "base/banned.h"
 
+static const struct engine_sampling DEFAULTS = {.temperature = 1, .top_p = 1};
+
 static const struct {
     enum request_kind kind;
     const char *body;
@@ -29,8 +31,8 @@ static void parsing_survives_every_failed_allocation(void **state)
             struct api_error error = {0};
             struct request r;
             fault_fail_at(n);
-            bool ok =
-                request_parse(BODIES[i].kind, BODIES[i].body, strlen(BODIES[i].body), &r, &error);
+            bool ok = request_parse(BODIES[i].kind, BODIES[i].body, strlen(BODIES[i].body),
+                                    &DEFAULTS, &r, &error);
             done = !fault_hit();
             fault_fail_at(0);
             assert_true(ok || error.status == 500);
@@ -84,7 +86,8 @@ static void making_a_call_survives_every_failed_allocation(void **state)
         for (long n = 1; !done && n < 100; n++) {
             struct api_error error = {0};
             struct request r;
-            assert_true(request_parse(REQUEST_COMPLETION, CALLS[i], strlen(CALLS[i]), &r, &error));
+            assert_true(request_parse(REQUEST_COMPLETION, CALLS[i], strlen(CALLS[i]), &DEFAULTS, &r,
+                                      &error));
             fault_fail_at(n);
             struct call *call = call_new(&server, &r);
             bool ok = call != NULL && prompts_make(call, &r, &error);
@@ -113,7 +116,8 @@ static void resolving_sampling_survives_every_failed_allocation(void **state)
         struct api_error error = {0};
         struct request r;
         fault_fail_at(n);
-        bool parsed = request_parse(REQUEST_COMPLETION, BODY, sizeof BODY - 1, &r, &error);
+        bool parsed =
+            request_parse(REQUEST_COMPLETION, BODY, sizeof BODY - 1, &DEFAULTS, &r, &error);
         bool ok = parsed && request_resolve_sampling(&r, engine_vocab(engine), &error);
         done = !fault_hit();
         fault_fail_at(0);

@@ -7,6 +7,8 @@
 
 #include "base/banned.h"
 
+static const struct engine_sampling DEFAULTS = {.temperature = 1, .top_p = 1};
+
 #define CHAT(fields)       "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]" fields "}"
 #define COMPLETION(fields) "{\"prompt\":\"hi\"" fields "}"
 
@@ -182,7 +184,7 @@ static void takes_good_requests(void **state)
         struct request r;
         size_t n = strlen(GOOD[i].body);
         char *body = test_copy(GOOD[i].body, n);
-        bool ok = request_parse(GOOD[i].kind, body, n, &r, &error);
+        bool ok = request_parse(GOOD[i].kind, body, n, &DEFAULTS, &r, &error);
         if (!ok)
             print_error("row %zu %s: %s\n", i, GOOD[i].body, error.message);
         assert_true(ok);
@@ -198,7 +200,8 @@ static void refuses_bad_requests_naming_the_field(void **state)
     for (size_t i = 0; i < PL_ARRAY_LEN(BAD); i++) {
         struct api_error error = {0};
         struct request r;
-        bool ok = request_parse(BAD[i].kind, BAD[i].body, strlen(BAD[i].body), &r, &error);
+        bool ok =
+            request_parse(BAD[i].kind, BAD[i].body, strlen(BAD[i].body), &DEFAULTS, &r, &error);
         if (ok)
             request_deinit(&r);
         if (ok || error.status != 400 || strcmp(error.param, BAD[i].param) != 0 ||
@@ -215,7 +218,7 @@ static struct request parse(enum request_kind kind, const char *body)
 {
     struct api_error error = {0};
     struct request r;
-    if (!request_parse(kind, body, strlen(body), &r, &error))
+    if (!request_parse(kind, body, strlen(body), &DEFAULTS, &r, &error))
         fail_msg("%s: %s", body, error.message);
     return r;
 }
@@ -285,7 +288,7 @@ static void a_long_cache_salt_is_refused(void **state)
     struct request r;
     memset(at, 'x', ENGINE_NAME_MAX + 1);
     memcpy(at + ENGINE_NAME_MAX + 1, "\"}", 3);
-    assert_false(request_parse(REQUEST_COMPLETION, body, strlen(body), &r, &error));
+    assert_false(request_parse(REQUEST_COMPLETION, body, strlen(body), &DEFAULTS, &r, &error));
     assert_string_equal(error.param, "cache_salt");
     assert_string_equal(error.message, "cache_salt: 257 bytes, at most 256");
 }

@@ -10,6 +10,9 @@
 
 #include "base/banned.h"
 
+static const struct engine_sampling DEFAULTS = {
+    .temperature = 1, .top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64};
+
 #define BODY(fields) "{\"prompt\":\"hi\"," fields "}"
 
 static struct engine *engine;
@@ -32,7 +35,7 @@ static int close_engine(void **state)
 static bool read(const char *body, struct request *r, struct api_error *error)
 {
     *error = (struct api_error){0};
-    if (!request_parse(REQUEST_COMPLETION, body, strlen(body), r, error))
+    if (!request_parse(REQUEST_COMPLETION, body, strlen(body), &DEFAULTS, r, error))
         return false;
     if (request_resolve_sampling(r, engine_vocab(engine), error))
         return true;
