@@ -3,9 +3,12 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/banned.h"
+
+#define CROWD_PART 8 /* one tenant alone gets 8/9 of the queue; k of them 8k/(8k+1) */
 
 /* Signals are the program's business: the engine thread takes none. */
 static enum pl_status start_thread(struct engine *engine, struct pl_error *err)
@@ -119,6 +122,24 @@ struct engine_sampling engine_sampling_default(void)
     };
 }
 
+/* With the mutex held: would r's tenant crowd the others out? Once the queue is half full, a tenant holds at most
+ * CROWD_PART times what is free behind it, so that there is always room for one that holds little (dynamic
+ * thresholds; Choudhury, Hahne 1998). Requests without a tenant are nobody's crowd. */
+static bool crowds(const struct engine *engine, const struct request *r)
+{
+    if (r->tenant_bytes == 0 || engine->n_inside < engine->n_slots / 2)
+        return false;
+    uint64_t n_own = r->n_choices;
+    for (uint32_t i = 0; i < engine->n_slots; i++) {
+        const struct request *other = engine->slots[i];
+        if (other != NULL && other->tenant_bytes == r->tenant_bytes &&
+            memcmp(other->tenant_name, r->tenant_name, r->tenant_bytes) == 0)
+            n_own += other->n_choices;
+    }
+    uint64_t n_free = engine->n_slots - engine->n_inside - r->n_choices;
+    return n_own > CROWD_PART * n_free;
+}
+
 const struct engine_sampling *engine_sampling_of_model(const struct engine *engine)
 {
     return &engine->sampling;
@@ -132,6 +153,8 @@ static enum pl_status enter(struct engine *engine, struct request *r, struct pl_
     if (engine->n_inside + r->n_choices > engine->n_slots)
         return pl_error_set(err, PL_EBUSY, "engine: the queue is full (%u texts)",
                             engine->n_inside);
+    if (crowds(engine, r))
+        return pl_error_set(err, PL_EBUSY, "engine: this tenant's part of the queue is full");
     uint32_t slot = engine->free_slots[engine->n_slots - engine->n_requests - 1];
     engine->slots[slot] = r;
     engine->n_requests++;

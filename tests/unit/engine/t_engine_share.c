@@ -364,6 +364,49 @@ static void guesses_change_no_text(void **state)
 
 /* ---- tenants, deadlines, turns --------------------------------------------------------------- */
 
+/* One that sends without end leaves room for one that sends little; a lone crowd of nobody's takes it all. */
+static void a_tenant_can_not_crowd_the_others_out_of_the_queue(void **state)
+{
+    (void)state;
+    static struct client c[64], other;
+    static const struct {
+        const char *tenant;
+        uint32_t n_taken; /* of 4 + 32 */
+    } rows[] = {{"red", 32}, {NULL, 36}};
+    for (size_t i = 0; i < PL_ARRAY_LEN(rows); i++) {
+        struct engine *engine =
+            open_engine((struct engine_options){.seqs_max = 4, .queue_max = 32});
+        struct engine_request request = request_of(20, 4);
+        uint32_t n = 0;
+        request.tenant = rows[i].tenant;
+        request.tenant_bytes = rows[i].tenant != NULL ? strlen(rows[i].tenant) : 0;
+        fake_gate(false);
+        enum pl_status status = PL_OK;
+        while (status == PL_OK) {
+            client_init(&c[n]);
+            status = client_submit(&c[n], engine, request, NULL);
+            n += status == PL_OK ? 1 : 0;
+        }
+        assert_int_equal(status, PL_EBUSY);
+        assert_int_equal(n, rows[i].n_taken);
+        request.tenant = "blue";
+        request.tenant_bytes = 4;
+        client_init(&other);
+        status = client_submit(&other, engine, request, NULL);
+        assert_int_equal(status, rows[i].tenant != NULL ? PL_OK : PL_EBUSY);
+        fake_gate(true);
+        for (uint32_t k = 0; k < n; k++)
+            client_wait(&c[k]);
+        if (status == PL_OK)
+            client_wait(&other);
+        assert_empty(engine);
+        engine_close(engine);
+        for (uint32_t k = 0; k <= n; k++)
+            client_deinit(&c[k]);
+        client_deinit(&other);
+    }
+}
+
 static void tenants_inside_are_told(void **state)
 {
     (void)state;
@@ -495,6 +538,7 @@ int main(void)
         cmocka_unit_test_setup(a_cancel_ends_all_choices, reset),
         cmocka_unit_test_setup(a_device_failure_at_any_call_ends_every_choice_once, reset),
         cmocka_unit_test_setup(guesses_change_no_text, reset),
+        cmocka_unit_test_setup(a_tenant_can_not_crowd_the_others_out_of_the_queue, reset),
         cmocka_unit_test_setup(tenants_inside_are_told, reset),
         cmocka_unit_test_setup(a_request_that_waits_beyond_its_deadline_is_refused, reset),
         cmocka_unit_test_setup(the_way_of_a_request_is_timed, reset),
