@@ -216,8 +216,43 @@ static void on_kv_log(void *user, const char *line)
         engine->on_log(engine->user, line);
 }
 
-/* Names the weights and what a block's bytes mean, without reading all of a large file: shapes, types and samples of
- * each tensor. Two files that agree in all of it and differ elsewhere would be taken for one. */
+static bool begins_with(struct gguf_str text, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return text.len >= n && memcmp(text.data, prefix, n) == 0;
+}
+
+/* A value of the file's metadata, numbers as doubles. */
+static void hash_value(struct blake2b *state, const struct gguf_kv *kv)
+{
+    blake2b_update(state, &kv->key.len, sizeof kv->key.len);
+    blake2b_update(state, kv->key.data, kv->key.len);
+    blake2b_update(state, &kv->n_elems, sizeof kv->n_elems);
+    for (uint64_t i = 0; i < kv->n_elems; i++) {
+        if (kv->strings != NULL) {
+            blake2b_update(state, &kv->strings[i].len, sizeof kv->strings[i].len);
+            blake2b_update(state, kv->strings[i].data, kv->strings[i].len);
+        } else {
+            double number = gguf_elem_f64(kv, i);
+            blake2b_update(state, &number, sizeof number);
+        }
+    }
+}
+
+/* Rope, epsilon, windows, scales: equal weights compute other blocks by them. What names the file or concerns text
+ * only is left out. */
+static void hash_settings(struct blake2b *state, const struct gguf *file)
+{
+    for (uint64_t i = 0; i < gguf_n_kv(file); i++) {
+        const struct gguf_kv *kv = gguf_kv_at(file, i);
+        if (!begins_with(kv->key, "tokenizer.") &&
+            (!begins_with(kv->key, "general.") || begins_with(kv->key, "general.architecture")))
+            hash_value(state, kv);
+    }
+}
+
+/* Names the model and what a block's bytes mean, without reading all of a large file: settings, and shapes, types and
+ * samples of each tensor. Two files that agree in all of it and differ elsewhere would be taken for one. */
 static void identify_model(const struct engine *engine, uint8_t ret[32])
 {
     struct blake2b state;
@@ -226,6 +261,7 @@ static void identify_model(const struct engine *engine, uint8_t ret[32])
     blake2b_update(&state, info->kv_layout, strlen(info->kv_layout));
     uint64_t file_bytes = gguf_file_bytes(engine->file);
     blake2b_update(&state, &file_bytes, sizeof file_bytes);
+    hash_settings(&state, engine->file);
     for (uint64_t i = 0; i < gguf_n_tensors(engine->file); i++) {
         const struct gguf_tensor *tensor = gguf_tensor_at(engine->file, i);
         blake2b_update(&state, tensor->name.data, tensor->name.len);

@@ -254,6 +254,78 @@ static void half_of_64_may_vanish_midway(void **state)
     free_clients(solo);
 }
 
+/* ---- the disk tier ------------------------------------------------------------------------------ */
+
+/* A copy of the model in dir/name; with other settings, which leave its size and weights as they are. */
+static void copy_model(const char *path, bool other)
+{
+    static const char KEY[] = "llama.rope.freq_base";
+    static const float OTHER = 500000.0F;
+    static char bytes[4 << 20];
+    char from[PATH_BYTES];
+    snprintf(from, sizeof from, "%.400s/data/models/stories260K.gguf", shared);
+    FILE *file = fopen(from, "rbe");
+    assert_non_null(file);
+    size_t n = fread(bytes, 1, sizeof bytes, file);
+    assert_in_range(n, 1, sizeof bytes - 1);
+    assert_int_equal(fclose(file), 0);
+    char *key = memmem(bytes, n, KEY, sizeof KEY - 1);
+    assert_non_null(key);
+    if (other)
+        memcpy(key + sizeof KEY - 1 + 4, &OTHER, sizeof OTHER); /* behind the type */
+    file = fopen(path, "wbe");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Tokens of a prompt that are found by an engine over that model and the folder. */
+static uint32_t found_on_disk(const char *model, const char *dir)
+{
+    static struct client c;
+    struct engine *engine = NULL;
+    const struct engine_options options = {
+        .model_path = model,
+        .backend = "cpu",
+        .backend_dir = getenv("PL_BACKEND_DIR"), /* NOLINT(concurrency-mt-unsafe): one thread */
+        .kv_disk_dir = dir,
+        .kv_disk_bytes = 4u << 20,
+    };
+    assert_int_equal(engine_open(&options, &engine, NULL), PL_OK);
+    client_init(&c);
+    client_run(
+        &c, engine,
+        (struct engine_request){
+            .prompt = STORY, .n_prompt = PL_ARRAY_LEN(STORY), .max_tokens = 1, .ignore_eos = true});
+    client_deinit(&c);
+    engine_close(engine);
+    return c.cached_tokens;
+}
+
+static void blocks_on_disk_are_of_the_same_settings_only(void **state)
+{
+    (void)state;
+    char root[] = "/tmp/polder-model-XXXXXX";
+    char same[64], other[64], dir[64], path[96];
+    assert_non_null(mkdtemp(root));
+    snprintf(same, sizeof same, "%s/same.gguf", root);
+    snprintf(other, sizeof other, "%s/other.gguf", root);
+    snprintf(dir, sizeof dir, "%s/kv", root);
+    copy_model(same, false);
+    copy_model(other, true);
+    assert_int_equal(found_on_disk(same, dir), 0);
+    assert_true(found_on_disk(same, dir) > 0);
+    assert_int_equal(found_on_disk(other, dir), 0);
+    static const char *const files[] = {"kv/key", "kv/lock", "kv/blocks", "same.gguf",
+                                        "other.gguf"};
+    for (size_t i = 0; i < PL_ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof path, "%s/%s", root, files[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(rmdir(root), 0);
+}
+
 int main(void)
 {
     const char *folder = getenv("PL_SHARED"); /* NOLINT(concurrency-mt-unsafe): one thread */
@@ -261,6 +333,7 @@ int main(void)
         cmocka_unit_test(greedy_text_equals_the_stored_one),
         cmocka_unit_test(text_and_logprobs_are_the_same_alone_and_among_63_others),
         cmocka_unit_test(half_of_64_may_vanish_midway),
+        cmocka_unit_test(blocks_on_disk_are_of_the_same_settings_only),
     };
     char probe[PATH_BYTES];
     snprintf(shared, sizeof shared, "%s", folder != NULL ? folder : "../shared");
