@@ -53,29 +53,33 @@ static struct mail take_mail(struct engine *engine)
     return mail;
 }
 
-/* Uses the time without work: blocks are copied towards the disk, one at a time, until someone calls. */
+/* Uses the time without work, with the mutex held, which is given up meanwhile: blocks are copied towards the disk, one
+ * at a time, until someone calls or the disk has enough of them; kv_ready tells when it wants more. */
 static void use_idle_time(struct engine *engine)
 {
-    bool idle = true;
-    while (idle) {
-        pthread_mutex_lock(&engine->mutex);
-        idle = is_idle(engine) && !engine->exclusive;
+    bool more = true;
+    while (more && is_idle(engine) && !engine->exclusive) {
+        engine->kv_ready = false;
         pthread_mutex_unlock(&engine->mutex);
-        idle = idle && kv_cache_idle(engine->cache);
+        more = kv_cache_idle(engine->cache);
+        pthread_mutex_lock(&engine->mutex);
     }
 }
 
 /* Sleeps while there is nothing to do. */
 static struct mail await_mail(struct engine *engine)
 {
-    use_idle_time(engine);
     pthread_mutex_lock(&engine->mutex);
+    engine->parked = false; /* it is at first */
     while (is_idle(engine)) {
+        use_idle_time(engine);
+        if (!is_idle(engine) || (engine->kv_ready && !engine->exclusive))
+            continue;
         engine->parked = true;
         pthread_cond_broadcast(&engine->parked_changed);
         pthread_cond_wait(&engine->wake, &engine->mutex);
+        engine->parked = false;
     }
-    engine->parked = false;
     struct mail mail = take_mail(engine);
     pthread_mutex_unlock(&engine->mutex);
     return mail;

@@ -4,8 +4,10 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "fake.h"
@@ -362,6 +364,46 @@ static void guesses_change_no_text(void **state)
     engine_close(guessing);
 }
 
+/* ---- idle time ------------------------------------------------------------------------------- */
+
+#define N_LONG 1000 /* tokens: twice as many blocks as wait for the disk at a time */
+
+/* Blocks on disk, as of a short request's steps. */
+static uint64_t blocks_on_disk(struct engine *engine)
+{
+    static struct client c;
+    struct engine_stats stats;
+    run_cached(engine, request_of(2, 2), &c);
+    engine_stats(engine, &stats);
+    return stats.disk_blocks;
+}
+
+static void an_idle_engine_copies_all_blocks_to_disk(void **state)
+{
+    (void)state;
+    static struct client c;
+    static int32_t ids[N_LONG];
+    char dir[] = "/tmp/polder-idle-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    struct engine *engine = open_engine((struct engine_options){
+        .ctx_tokens = 1100, .kv_tokens = 1200, .kv_disk_dir = dir, .kv_disk_bytes = 1u << 20});
+    for (uint32_t i = 0; i < N_LONG; i++)
+        ids[i] = (int32_t)(rng_uniform(78, 1, i) * 290);
+    struct engine_request request = request_of(N_LONG, 2);
+    request.prompt = ids;
+    run_cached(engine, request, &c);
+    usleep(3000 * 1000); /* nobody asks meanwhile: to ask would wake it */
+    assert_int_equal(blocks_on_disk(engine), N_LONG / P);
+    engine_close(engine);
+    static const char *const files[] = {"key", "lock", "blocks"};
+    for (size_t i = 0; i < PL_ARRAY_LEN(files); i++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(dir), 0);
+}
+
 /* ---- tenants, deadlines, turns --------------------------------------------------------------- */
 
 /* One that sends without end leaves room for one that sends little; a lone crowd of nobody's takes it all. */
@@ -539,6 +581,7 @@ int main(void)
         cmocka_unit_test_setup(a_device_failure_at_any_call_ends_every_choice_once, reset),
         cmocka_unit_test_setup(guesses_change_no_text, reset),
         cmocka_unit_test_setup(a_tenant_can_not_crowd_the_others_out_of_the_queue, reset),
+        cmocka_unit_test_setup(an_idle_engine_copies_all_blocks_to_disk, reset),
         cmocka_unit_test_setup(tenants_inside_are_told, reset),
         cmocka_unit_test_setup(a_request_that_waits_beyond_its_deadline_is_refused, reset),
         cmocka_unit_test_setup(the_way_of_a_request_is_timed, reset),
