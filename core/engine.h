@@ -297,7 +297,7 @@ struct engine_stats {
 };
 void engine_stats(struct engine *engine, struct engine_stats *ret);
 
-#define ENGINE_TENANTS_MAX 64 /* told by engine_tenants; others are summed up as "other" */
+#define ENGINE_TENANTS_MAX 64 /* told by engine_tenants; no more than that */
 
 struct engine_tenant {
     char name[64]; /* cut; "" = everybody's */

@@ -169,11 +169,27 @@ static enum pl_status enter(struct engine *engine, struct request *r, struct pl_
     return PL_OK;
 }
 
+/* Nothing is copied for a request that would be turned away anyway. */
+static enum pl_status check_room(struct engine *engine, uint32_t n_choices, struct pl_error *err)
+{
+    pthread_mutex_lock(&engine->mutex);
+    bool closed = engine->draining || engine->closing;
+    uint32_t n_inside = engine->n_inside;
+    pthread_mutex_unlock(&engine->mutex);
+    if (closed)
+        return pl_error_set(err, PL_ECLOSED, "engine: it takes no more requests");
+    if (n_choices > engine->n_slots - n_inside || n_inside == engine->n_slots)
+        return pl_error_set(err, PL_EBUSY, "engine: the queue is full (%u texts)", n_inside);
+    return PL_OK;
+}
+
 enum pl_status engine_submit(struct engine *engine, const struct engine_request *request,
                              uint64_t *ret_id, struct pl_error *err)
 {
     struct request *r = NULL;
-    enum pl_status status = request_new(engine, request, &r, err);
+    enum pl_status status = check_room(engine, request->n <= engine->n_slots ? request->n : 1, err);
+    if (status == PL_OK)
+        status = request_new(engine, request, &r, err);
     if (status != PL_OK)
         return status;
     pthread_mutex_lock(&engine->mutex);

@@ -42,6 +42,8 @@
 #define ENGINE_QUEUE_LIMIT   32768      /* prompts wait in memory */
 #define ENGINE_TOKENS_LIMIT  (1u << 30) /* of a sequence: positions are int32 */
 
+#define ENGINE_LATE "engine: the deadline passed before the first token"
+
 #define ENGINE_N_FINISH 4 /* values of enum engine_finish */
 
 /* What of engine_sampling is not the sampler's. */

@@ -1,8 +1,12 @@
 /* The engine thread: sleeps, takes what callers left, steps; see impl.h. */
 #include "impl.h"
 
+#include <time.h>
+
 #include "base/clock.h"
 #include "base/banned.h"
+
+#define STALLED_NAP_NS (100 * CLOCK_NS_PER_MS)
 
 /* What callers left since the last look. */
 struct mail {
@@ -66,6 +70,26 @@ static void use_idle_time(struct engine *engine)
     }
 }
 
+/* With the mutex held. Sequences that wait for the disk have deadlines, and the scheduler's patience ends: then the
+ * sleep is short. */
+static void sleep_until_woken(struct engine *engine)
+{
+    if (!engine->stalled) {
+        pthread_cond_wait(&engine->wake, &engine->mutex);
+        return;
+    }
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME,
+                        &until); /* the condition's clock; never a virtual one: there is a thread */
+    until.tv_nsec += STALLED_NAP_NS;
+    if (until.tv_nsec >= CLOCK_NS_PER_S) {
+        until.tv_nsec -= CLOCK_NS_PER_S;
+        until.tv_sec++;
+    }
+    if (pthread_cond_timedwait(&engine->wake, &engine->mutex, &until) != 0)
+        engine->stalled = false; /* plan again */
+}
+
 /* Sleeps while there is nothing to do. */
 static struct mail await_mail(struct engine *engine)
 {
@@ -77,7 +101,7 @@ static struct mail await_mail(struct engine *engine)
             continue;
         engine->parked = true;
         pthread_cond_broadcast(&engine->parked_changed);
-        pthread_cond_wait(&engine->wake, &engine->mutex);
+        sleep_until_woken(engine);
         engine->parked = false;
     }
     struct mail mail = take_mail(engine);
@@ -132,8 +156,7 @@ static void finish_expired(struct engine *engine)
     struct sched_seq *seq;
     while ((seq = sched_expired(engine->sched, now_ns)) != NULL) {
         struct request *r = ((struct choice *)(void *)seq)->request;
-        deliver_finish_all(engine, r, ENGINE_FINISH_ERROR, PL_ETIMEDOUT,
-                           "engine: the deadline passed before the first token");
+        deliver_finish_all(engine, r, ENGINE_FINISH_ERROR, PL_ETIMEDOUT, ENGINE_LATE);
     }
 }
 
@@ -200,7 +223,7 @@ enum engine_turn engine_turn(struct engine *engine)
         mail = take_mail(engine);
     pthread_mutex_unlock(&engine->mutex);
     if (idle)
-        return ENGINE_TURN_IDLE;
+        return kv_cache_idle(engine->cache) ? ENGINE_TURN_DONE : ENGINE_TURN_IDLE;
     handle_mail(engine, &mail);
     bool begun = begin_step(engine);
     engine_publish(engine);

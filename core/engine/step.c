@@ -116,6 +116,9 @@ static void note_admission(const struct sched_item *item)
     if (c->index == 0 && c->request->admitted_ns == 0) {
         c->request->admitted_ns = item->seq->admitted_ns;
         c->request->n_cached = PL_MIN(item->seq->n_cached, c->request->n_prompt);
+        for (uint32_t i = 0; i < c->request->n_choices; i++)
+            c->request->choices[i].seq.no_reuse =
+                false; /* what it computed itself it may find again */
     }
 }
 
@@ -207,6 +210,14 @@ static void deliver_tokens(struct engine *engine, const struct sched_item *item,
     append(engine, c, n_right + 1);
 }
 
+/* A prompt that is being computed when its deadline passes is given up. */
+static void end_if_late(struct engine *engine, struct request *r)
+{
+    int64_t deadline_ns = r->choices[0].seq.deadline_ns;
+    if (deadline_ns > 0 && !r->forked && clock_now_ns() > deadline_ns)
+        deliver_finish_all(engine, r, ENGINE_FINISH_ERROR, PL_ETIMEDOUT, ENGINE_LATE);
+}
+
 static void deliver_item(struct engine *engine, const struct sched_item *item, const float *logits)
 {
     struct choice *c = choice_of(item->seq);
@@ -215,8 +226,10 @@ static void deliver_item(struct engine *engine, const struct sched_item *item, c
     if (r->prompt_logprobs && c->index == 0 && r->n_prompt_out < r->n_prompt &&
         !deliver_prompt_rows(engine, item, logits))
         return;
-    if (!item->complete)
+    if (!item->complete) {
+        end_if_late(engine, r);
         return;
+    }
     if (r->no_generation) {
         deliver_finish_all(engine, r, ENGINE_FINISH_LENGTH, PL_OK, NULL);
         return;

@@ -36,6 +36,20 @@ static bool check_priority(const struct entry *e, struct api_error *error)
     return false;
 }
 
+/* More texts than the engine ever holds: to try again would not help. */
+static bool check_texts(const struct server *server, const struct request *r,
+                        struct api_error *error)
+{
+    uint64_t n_prompts = r->kind == REQUEST_CHAT ? 1 : r->n_prompts;
+    uint64_t n_max = (uint64_t)server->info->seqs_max + server->info->queue_max;
+    if (n_prompts * r->best_of <= n_max)
+        return true;
+    api_error_param(error, r->n_prompts > 1 ? "prompt" : "n",
+                    "%llu texts in all, this worker holds %llu at the most",
+                    (unsigned long long)(n_prompts * r->best_of), (unsigned long long)n_max);
+    return false;
+}
+
 static void prepare(struct work *w)
 {
     struct entry *e = (struct entry *)w;
@@ -43,7 +57,7 @@ static void prepare(struct work *w)
     struct request *r = &e->request;
     e->parsed = request_parse(e->kind, w->body.data, w->body.n,
                               engine_sampling_of_model(server->engine), r, &w->error);
-    if (!e->parsed || !check_priority(e, &w->error) ||
+    if (!e->parsed || !check_priority(e, &w->error) || !check_texts(server, r, &w->error) ||
         !server_check_model(server, r->model, &w->error) ||
         !request_resolve_sampling(r, server->vocab, &w->error))
         return;
@@ -69,7 +83,8 @@ static void set_owner(struct engine_request *to, const struct entry *e)
     to->scope_bytes = hop->org.n;
     to->salt = e->request.cache_salt;
     to->salt_bytes = e->request.cache_salt_bytes;
-    to->priority = hop->has_priority ? hop->priority : (int32_t)e->request.priority;
+    /* The gateway's word; a client behind it may only step back. */
+    to->priority = hop->has_priority ? hop->priority : (int32_t)PL_MAX(e->request.priority, 0);
     to->deadline_ns = hop->deadline_ns;
 }
 

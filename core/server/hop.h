@@ -5,7 +5,7 @@
  *   x-polder-org          organisation: prefixes are shared within it only
  *   x-polder-tenant       account of the fair scheduler (absent: the organisation)
  *   x-polder-weight       that account's share, > 0 (absent: 1)
- *   x-polder-priority     lower goes first (absent: the body's, else 0)
+ *   x-polder-priority     lower goes first (absent: the body's if above 0, else 0)
  *   x-polder-deadline-ms  from arrival to the first token, else 504
  *
  * Without a hop these fields are ignored, as a client may write whatever it likes; a wrong key is refused,

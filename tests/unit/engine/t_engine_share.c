@@ -509,6 +509,28 @@ static void a_request_that_waits_beyond_its_deadline_is_refused(void **state)
     engine_close(engine);
 }
 
+static void a_prompt_is_given_up_when_its_deadline_passes_midway(void **state)
+{
+    (void)state;
+    static struct client c;
+    struct engine *engine = open_engine((struct engine_options){.rows_max = 10});
+    client_init(&c);
+    fake_gate(false);
+    struct engine_request request = request_of(N_PROMPT, 5);
+    request.deadline_ns = clock_now_ns() + 20 * CLOCK_NS_PER_MS;
+    assert_int_equal(client_submit(&c, engine, request, NULL), PL_OK);
+    fake_await_steps(1);
+    usleep(30 * 1000);
+    fake_gate(true);
+    client_wait(&c);
+    assert_int_equal(c.finish, ENGINE_FINISH_ERROR);
+    assert_int_equal(c.status, PL_ETIMEDOUT);
+    assert_true(fake_steps() < N_PROMPT / 10);
+    assert_empty(engine);
+    client_deinit(&c);
+    engine_close(engine);
+}
+
 static void the_way_of_a_request_is_timed(void **state)
 {
     (void)state;
@@ -584,6 +606,7 @@ int main(void)
         cmocka_unit_test_setup(an_idle_engine_copies_all_blocks_to_disk, reset),
         cmocka_unit_test_setup(tenants_inside_are_told, reset),
         cmocka_unit_test_setup(a_request_that_waits_beyond_its_deadline_is_refused, reset),
+        cmocka_unit_test_setup(a_prompt_is_given_up_when_its_deadline_passes_midway, reset),
         cmocka_unit_test_setup(the_way_of_a_request_is_timed, reset),
         cmocka_unit_test_setup(a_file_may_say_how_to_sample, reset),
         cmocka_unit_test_setup(an_embedder_can_run_the_engine_itself, reset),

@@ -357,6 +357,8 @@ struct engine *fake_engine_open(const char *chat_template, bool chatml)
         .backend = "fake",
         .device = "none",
         .ctx_tokens = FAKE_CTX,
+        .seqs_max = 64,
+        .queue_max = 512,
         .ctx_train_tokens = FAKE_CTX,
         .block_tokens = 16,
         .n_blocks = 64,

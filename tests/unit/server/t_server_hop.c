@@ -56,6 +56,8 @@ static void an_authenticated_hop_is_believed(void **state)
     assert_int_equal(asked.priority, -3); /* the header before the body */
     assert_in_range(asked.deadline_ns, before_ns + 5000 * CLOCK_NS_PER_MS,
                     clock_now_ns() + 5000 * CLOCK_NS_PER_MS);
+    asked = ask_with(&live, HOP "x-polder-org: acme\r\n", ",\"max_tokens\":1,\"priority\":-9");
+    assert_int_equal(asked.priority, 0); /* a client does not put itself first */
     asked = ask_with(&live, HOP "x-polder-org: acme\r\n", ",\"max_tokens\":1,\"priority\":9");
     assert_string_equal(asked.tenant, "acme"); /* an organisation is its own tenant */
     assert_int_equal(asked.priority, 9);
