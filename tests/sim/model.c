@@ -1,7 +1,7 @@
 /* See model.h. Words are consonant, vowel, consonant, vowel: "babe". */
 #include "model.h"
 
-#include "gguf_make.h"
+#include "lib/gguf_make.h"
 #include "sim.h"
 
 #include <stdlib.h>
