@@ -31,6 +31,7 @@ struct model_arch {
     bool window_unscaled;   /* rope scaling is not for windowed layers */
     float attn_softcap, final_softcap; /* without a key; 0: none */
     bool embd_sqrt;                    /* embeddings times sqrt(n_embd) */
+    bool rope_switch;                  /* rope.scaling.finetuned = false: no rotation at all */
     bool multipliers;                  /* keys of embedding, residual, attention and logit scale */
     uint32_t wide_layers; /* models of that many layers scale scores by 1/sqrt(n_embd / n_heads) */
 };

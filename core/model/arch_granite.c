@@ -14,5 +14,6 @@ const struct model_arch arch_granite = {
     .rope = PL_ROPE_NORM,
     .act = PL_ACT_SILU,
     .qkv_bias = BUILD_OPTIONAL,
+    .rope_switch = true,
     .multipliers = true,
 };

@@ -90,7 +90,7 @@ static void emit_qkv_post(struct build *b, int layer, const int32_t qkv[3])
         .n_kv_heads = hp->n_kv_heads,
         .head_dim = hp->head_dim,
         .head_dim_v = hp->head_dim_v,
-        .rope = hp->arch->rope,
+        .rope = hp->rope,
         .rot_dim = hp->rot_dim,
         .freq_base = windowed ? hp->window_freq_base : hp->freq_base,
         .freq_scale = windowed ? hp->window_freq_scale : hp->freq_scale,

@@ -105,6 +105,16 @@ static float get_f32(struct reader *r, const char *suffix, double min, double ma
     return (float)value;
 }
 
+static void read_rope_switch(struct reader *r, struct hparams *hp)
+{
+    char key[KEY_MAX];
+    bool rotates = true;
+    make_key(r, "rope.scaling.finetuned", key);
+    if (r->status == PL_OK && hp->arch->rope_switch && gguf_find(r->file, key) != NULL)
+        r->status = gguf_get_bool(r->file, key, &rotates, r->err);
+    hp->rope = rotates ? hp->arch->rope : PL_ROPE_NONE;
+}
+
 static void read_rope_scaling(struct reader *r, struct hparams *hp)
 {
     char key[KEY_MAX];
@@ -312,6 +322,7 @@ enum pl_status hparams_read(const struct gguf *file, struct hparams *ret, struct
     read_attention(&r, &hp);
     hp.norm_eps = get_f32(&r, "attention.layer_norm_rms_epsilon", 0.0, 1.0, 1e-5);
     hp.freq_base = get_f32(&r, "rope.freq_base", 1e-3, 1e12, 10000.0);
+    read_rope_switch(&r, &hp);
     read_rope_scaling(&r, &hp);
     read_window(&r, &hp);
     read_scales(&r, &hp);

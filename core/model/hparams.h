@@ -25,6 +25,7 @@ struct hparams {
     uint32_t head_dim, head_dim_v; /* of q and k; of v */
     uint32_t n_vocab;              /* rows of token_embd.weight */
     uint32_t ctx_train_tokens;
+    uint32_t rope;          /* enum pl_rope */
     uint32_t rot_dim;       /* rotated elements of a head, even */
     uint32_t rope_orig_ctx; /* tokens that the unscaled rotation was trained for */
     float norm_eps;
