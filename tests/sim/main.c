@@ -36,8 +36,8 @@ static bool read_arguments(int argc, char **argv, struct arguments *ret)
     *ret = (struct arguments){.seed = -1};
     bool ok = true;
     int c;
-    while ((c = getopt_long(argc, argv, "", options, NULL)) !=
-           -1) { /* NOLINT(concurrency-mt-unsafe) */
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (c == 'j')
             ret->json = true;
         else if (c == 'l')
