@@ -32,6 +32,8 @@ ROOMS = {
     "core/daemon": {"base", "http", "gguf", "server", "engine", "fetch"},
     "core/bench": {"base", "http", "gguf", "token", "template", "plugin", "model", "engine", "exec"},
     "backends": set(),  # include/polder only
+    "tests/sim": {"base", "http", "engine", "server", "sim", "backend", "lib"},
+    "tests/sim/backend": set(),  # a plugin: include/polder only
     "include/polder": set(),
 }
 FILE_LINES_MAX = 700

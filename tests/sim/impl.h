@@ -44,7 +44,7 @@ struct sim {
 #define SIM_UNIX_NS                                                                                \
     (1750000000 * SIM_NS_PER_S) /* and the day: any, as long as it is always the same */
 
-void sim_worker_free(struct sim_worker *worker);
+void sim_worker_free(struct sim_worker *w);
 void sim_calls_free(struct sim *sim);
 
 /* ---- answer.c ------------------------------------------------------------------------------------ */

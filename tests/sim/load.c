@@ -123,8 +123,15 @@ static uint32_t make_prompt(struct tenant *t, uint64_t n, const struct user *use
 {
     struct load *load = t->load;
     const struct load_tenant *o = &t->options;
-    uint32_t n_own = draw_length(t, &o->prompt, DRAW_PROMPT, n);
+    const struct load_arrival_line *line = o->n_trace > 0 ? &o->trace[n] : NULL;
     uint32_t n_prefix = o->n_prefixes > 0 ? o->prefix_tokens : 0;
+    uint32_t n_own = 0;
+    if (line != NULL) {
+        n_prefix = PL_MIN(line->prefix_tokens, line->n_in);
+        n_own = line->n_in - n_prefix;
+    } else {
+        n_own = draw_length(t, &o->prompt, DRAW_PROMPT, n);
+    }
     if (!reserve_ids(load, (size_t)n_prefix + n_own))
         return 0;
     uint64_t key = sim_mix(sim_seed(load->sim), stream_of(t, DRAW_WORDS));
@@ -132,6 +139,8 @@ static uint32_t make_prompt(struct tenant *t, uint64_t n, const struct user *use
         uint64_t which = (uint64_t)(draw(t, DRAW_PREFIX, n) * o->n_prefixes);
         if (o->prefixes_of_user && user != NULL)
             which = user->index % o->n_prefixes;
+        if (line != NULL)
+            which = line->prefix_i;
         put_words(load, sim_mix(key, which), 0, n_prefix);
     }
     put_words(load, sim_mix(key, 1000000 + n), n_prefix, n_own);
@@ -280,7 +289,8 @@ static struct sim_request describe(struct tenant *t, uint64_t n, uint32_t n_ids)
     struct sim_request request = {
         .ids = t->load->ids,
         .n_ids = n_ids,
-        .max_tokens = draw_length(t, &o->output, DRAW_OUTPUT, n),
+        .max_tokens =
+            o->n_trace > 0 ? o->trace[n].n_out : draw_length(t, &o->output, DRAW_OUTPUT, n),
         .tenant = o->name,
         .org = o->org,
         .key = o->key,
@@ -341,12 +351,17 @@ static void send_next(struct tenant *t, struct user *user)
 static bool is_over(const struct tenant *t)
 {
     return sim_now_ns(t->load->sim) >= t->stop_ns ||
-           (t->options.n_max > 0 && t->n >= t->options.n_max);
+           (t->options.n_max > 0 && t->n >= t->options.n_max) ||
+           (t->options.arrival == LOAD_TRACE && t->n >= t->options.n_trace);
 }
 
 /* Until the next arrival of an open tenant. */
 static int64_t next_gap_ns(const struct tenant *t)
 {
+    if (t->options.arrival == LOAD_TRACE) {
+        double at_s = t->options.start_s + t->options.trace[t->n].at_s;
+        return PL_MAX((int64_t)(at_s * 1e9) - sim_now_ns(t->load->sim), 0);
+    }
     double gap_s = 1 / t->options.rate;
     if (t->options.arrival == LOAD_POISSON)
         gap_s *= -log(1 - draw(t, DRAW_GAP, t->n));
@@ -355,8 +370,12 @@ static int64_t next_gap_ns(const struct tenant *t)
 
 static void arm_next(struct tenant *t)
 {
+    if (is_over(t)) {
+        stop_if_over(t->load);
+        return;
+    }
     int64_t due_ns = sim_now_ns(t->load->sim) + next_gap_ns(t);
-    if (due_ns < t->stop_ns && !is_over(t))
+    if (due_ns < t->stop_ns)
         http_timer_arm(sim_loop(t->load->sim), &t->next,
                        clock_now_ns() + due_ns - sim_now_ns(t->load->sim));
     else
@@ -392,9 +411,9 @@ static enum pl_status start_tenant(struct tenant *t, struct pl_error *err)
     t->stop_ns = o->stop_s > 0 ? (int64_t)(o->stop_s * 1e9) : load->stop_ns;
     t->next = (struct http_timer){.fn = on_next, .user = t};
     if (o->arrival != LOAD_CLOSED) {
-        if (!(o->rate > 0))
-            return pl_error_set(err, PL_EINVAL, "sim: a tenant without a rate");
-        wait_ns += next_gap_ns(t);
+        if (o->arrival == LOAD_TRACE ? o->n_trace == 0 : !(o->rate > 0))
+            return pl_error_set(err, PL_EINVAL, "sim: a tenant without a rate or a trace");
+        wait_ns = o->arrival == LOAD_TRACE ? next_gap_ns(t) : wait_ns + next_gap_ns(t);
         http_timer_arm(sim_loop(load->sim), &t->next, clock_now_ns() + wait_ns);
         return PL_OK;
     }

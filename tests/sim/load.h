@@ -22,6 +22,7 @@ enum load_arrival {
     LOAD_POISSON = 0, /* rate per second */
     LOAD_BURSTS,      /* `burst` requests at once, as often as the rate says */
     LOAD_EVENLY,      /* one every 1 / rate */
+    LOAD_TRACE,       /* as its trace says */
     LOAD_CLOSED,      /* `users`, each sends the next one think_s after the answer */
 };
 
@@ -37,8 +38,16 @@ struct load_length { /* of a prompt or text, in tokens */
     uint32_t min, max; /* cut to these; 0: 1 and 30000 */
 };
 
+struct load_arrival_line {            /* of a trace */
+    double at_s;                      /* not falling */
+    uint32_t n_in, n_out;             /* tokens */
+    uint32_t prefix_i, prefix_tokens; /* of n_in, those that all with this prefix_i share */
+};
+
 /* Zero means none, or the default. */
 struct load_tenant {
+    const struct load_arrival_line *trace; /* [n_trace], outlives the load */
+    uint32_t n_trace;
     const char *name, *org; /* NULL: none is told */
     const char *key;        /* of the hop */
     double weight;

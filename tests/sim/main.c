@@ -3,6 +3,7 @@
  *
  *   polder-sim [--json] [--log FILE] [--seed N] SCENARIO
  *   polder-sim --points PROFILE        the profile's published points, run again
+ *   polder-sim --model FILE            writes the model file, for a polderd with --backend sim
  *
  * Figures on stdout, talk on stderr; exit 0, 1 (failed), 2 (usage).
  */
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model.h"
 #include "points.h"
 #include "report.h"
 #include "scenario.h"
@@ -20,36 +22,37 @@
 #include "base/banned.h"
 
 struct arguments {
-    const char *scenario, *points, *log;
+    const char *scenario, *points, *model, *log;
     int64_t seed; /* < 0: the scenario's */
     bool json;
 };
 
 static bool read_arguments(int argc, char **argv, struct arguments *ret)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"log", required_argument, NULL, 'l'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"points", required_argument, NULL, 'p'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'},        {"log", required_argument, NULL, 'l'},
+        {"seed", required_argument, NULL, 's'},  {"points", required_argument, NULL, 'p'},
+        {"model", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0}};
     *ret = (struct arguments){.seed = -1};
     bool ok = true;
     int c;
-    while ((c = getopt_long(argc, argv, "", options, NULL)) !=
-           -1) { /* NOLINT(concurrency-mt-unsafe) */
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (c == 'j')
             ret->json = true;
         else if (c == 'l')
             ret->log = optarg;
         else if (c == 'p')
             ret->points = optarg;
+        else if (c == 'm')
+            ret->model = optarg;
         else
             ok = ok && c == 's' && parse_i64(optarg, 0, INT64_MAX, &ret->seed);
     }
     if (optind + 1 == argc)
         ret->scenario = argv[optind];
     return ok && optind + (ret->scenario != NULL ? 1 : 0) == argc &&
-           (ret->scenario == NULL) != (ret->points == NULL);
+           (ret->scenario != NULL) + (ret->points != NULL) + (ret->model != NULL) == 1;
 }
 
 static enum pl_status run_scenario(const struct arguments *a, FILE *log, struct pl_error *err)
@@ -97,13 +100,15 @@ int main(int argc, char **argv)
     struct pl_error err = {{0}};
     if (!read_arguments(argc, argv, &a)) {
         (void)fprintf(stderr, "polder-sim: expected [--json] [--log FILE] [--seed N] SCENARIO, or "
-                              "--points PROFILE\n");
+                              "--points PROFILE, or --model FILE\n");
         return 2;
     }
     FILE *log = a.log != NULL ? fopen(a.log, "we") : NULL;
     enum pl_status status = PL_OK;
     if (a.log != NULL && log == NULL)
         status = pl_error_set(&err, PL_EIO, "can't write %s", a.log);
+    else if (a.model != NULL)
+        status = sim_model_write(a.model, &err);
     else
         status = a.points != NULL ? run_points(a.points, &err) : run_scenario(&a, log, &err);
     if (log != NULL)

@@ -1,7 +1,7 @@
 /* See model.h. Words are consonant, vowel, consonant, vowel: "babe". */
 #include "model.h"
 
-#include "gguf_make.h"
+#include "lib/gguf_make.h"
 #include "sim.h"
 
 #include <stdlib.h>
@@ -108,7 +108,7 @@ static void add_tensor(struct gguf_make *m, const char *name, int64_t cols, int6
 
 static void add_tensors(struct gguf_make *m)
 {
-    const int64_t kv = K * (E / H);
+    const int64_t kv = (int64_t)K * (E / H);
     add_tensor(m, "token_embd.weight", E, N_VOCAB);
     add_tensor(m, "output_norm.weight", E, 0);
     add_tensor(m, "blk.0.attn_norm.weight", E, 0);

@@ -8,7 +8,7 @@
 
 #include "scenario.h"
 
-void report_table(const struct scenario *scenario, const struct scenario_run *run, FILE *out);
-void report_json(const struct scenario *scenario, const struct scenario_run *run, FILE *out);
+void report_table(const struct scenario *s, const struct scenario_run *run, FILE *out);
+void report_json(const struct scenario *s, const struct scenario_run *run, FILE *out);
 
 #endif

@@ -171,6 +171,63 @@ static int set_by_table(struct scenario *s, const struct field *fields, size_t n
     return 0;
 }
 
+/* ---- traces -------------------------------------------------------------------------------------- */
+
+static bool keep_trace(struct scenario *s, void *lines)
+{
+    void **traces = realloc(s->traces, (s->n_traces + 1) * sizeof *traces);
+    if (traces == NULL) {
+        free(lines);
+        return false;
+    }
+    s->traces = traces;
+    traces[s->n_traces++] = lines;
+    return true;
+}
+
+static bool read_trace_line(const char *text, struct load_arrival_line *ret)
+{
+    unsigned n_in = 0, n_out = 0, prefix = 0, prefix_tokens = 0;
+    double at_s = 0;
+    /* NOLINTNEXTLINE(cert-err34-c): numbers are checked by their ranges */
+    int n = sscanf(text, "%lf %u %u %u %u", &at_s, &n_in, &n_out, &prefix, &prefix_tokens);
+    if ((n != 3 && n != 5) || !(at_s >= 0 && at_s < 1e9) || n_in < 1 || n_out < 1)
+        return false;
+    *ret = (struct load_arrival_line){.at_s = at_s,
+                                      .n_in = n_in,
+                                      .n_out = n_out,
+                                      .prefix_i = prefix,
+                                      .prefix_tokens = prefix_tokens};
+    return true;
+}
+
+static bool read_trace(struct scenario *s, const char *path, struct load_tenant *t)
+{
+    char *text = NULL;
+    size_t n = 0;
+    if (file_read(path, FILE_BYTES_MAX, &text, &n, NULL) != PL_OK)
+        return false;
+    size_t n_lines = 1;
+    for (size_t i = 0; i < n; i++)
+        n_lines += text[i] == '\n';
+    struct load_arrival_line *lines = calloc(n_lines, sizeof *lines);
+    uint32_t count = 0;
+    bool ok = lines != NULL && keep_trace(s, lines);
+    for (char *at = text; ok && *at != '\0';) {
+        size_t length = strcspn(at, "\n");
+        bool more = at[length] != '\0';
+        at[length] = '\0';
+        if (length > 0 && at[0] != '#')
+            ok = read_trace_line(at, &lines[count++]);
+        at += length + (more ? 1 : 0);
+    }
+    free(text);
+    t->trace = lines;
+    t->n_trace = count;
+    t->arrival = LOAD_TRACE;
+    return ok && count > 0;
+}
+
 /* ---- lines --------------------------------------------------------------------------------------- */
 
 struct line {
@@ -200,6 +257,7 @@ static bool set_tenant(struct line *line, const char *key, const char *value)
     static const char *const arrivals[] = {[LOAD_POISSON] = "poisson",
                                            [LOAD_BURSTS] = "bursts",
                                            [LOAD_EVENLY] = "evenly",
+                                           [LOAD_TRACE] = "trace",
                                            [LOAD_CLOSED] = "closed"};
     struct load_tenant *t = &line->s->tenants[line->s->n_tenants];
     int64_t number = 0;
@@ -211,6 +269,8 @@ static bool set_tenant(struct line *line, const char *key, const char *value)
         t->arrival = (enum load_arrival)i;
         return i >= 0;
     }
+    if (strcmp(key, "trace") == 0)
+        return read_trace(line->s, value, t);
     if (strcmp(key, "priority") == 0 && parse_i64(value, -1000000, 1000000, &number)) {
         t->priority = (int32_t)number;
         return true;
@@ -395,7 +455,12 @@ void scenario_deinit(struct scenario *scenario)
 {
     for (size_t i = 0; i < scenario->n_strings; i++)
         free(scenario->strings[i]);
+    for (size_t i = 0; i < scenario->n_traces; i++)
+        free(scenario->traces[i]);
+    free(scenario->traces);
     free(scenario->strings);
+    scenario->traces = NULL;
+    scenario->n_traces = 0;
     scenario->strings = NULL;
     scenario->n_strings = 0;
 }

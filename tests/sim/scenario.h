@@ -7,11 +7,12 @@
  *   pick least | round
  *   worker count=8 profile=2xh100-32b seqs=256 rows=2048 queue=512 kv_tokens=.. ctx=.. step_ms=.. draft=..
  *          kv_ram_mb=.. no_cache=1 set=fail=0.01 key=..
- *   tenant name=a org=b arrival=poisson|bursts|evenly|closed rate=2 burst=8 users=4 think_s=0 ramp_s=0
+ *   tenant name=a org=b arrival=poisson|bursts|evenly|closed trace=FILE rate=2 burst=8 users=4 think_s=0 ramp_s=0
  *          prompt=LENGTH output=LENGTH prefixes=N prefix_tokens=N prefix_of_user=1 weight=.. priority=..
  *          deadline_ms=.. start_s=.. stop_s=.. max=.. hang_up=.. slow_reader=.. temperature=.. n=.. count=..
  *   fault  at_s=20 worker=0 kind=down|lost|fails until_s=30     (lost: up again at until_s, cold)
  *
+ *   FILE: lines "AT_S IN OUT [PREFIX PREFIX_TOKENS]"; requests with one PREFIX share its tokens
  *   LENGTH: 128 | 100-200 | lognormal:MEDIAN:SIGMA, each with :max=N behind
  *   '#' begins a remark; a line that begins with a blank goes on with the line before; count=N of a tenant
  *   makes N of them, named a0, a1, ...
@@ -48,7 +49,9 @@ struct scenario {
     uint32_t n_tenants;
     struct scenario_fault faults[SCENARIO_FAULTS_MAX];
     uint32_t n_faults;
-    char **strings; /* owned */
+    void **traces; /* owned, as the strings */
+    size_t n_traces;
+    char **strings;
     size_t n_strings;
 };
 

@@ -92,21 +92,21 @@ PL_NODISCARD enum pl_status sim_worker_add(struct sim *sim,
 
 uint32_t sim_n_workers(const struct sim *sim);
 struct sim_worker *sim_worker_at(struct sim *sim, uint32_t i);
-uint32_t sim_worker_index(const struct sim_worker *worker);
-const char *sim_worker_address(const struct sim_worker *worker); /* of http/address.h */
-bool sim_worker_is_up(const struct sim_worker *worker);
-struct engine *sim_worker_engine(struct sim_worker *worker); /* NULL while down */
+uint32_t sim_worker_index(const struct sim_worker *w);
+const char *sim_worker_address(const struct sim_worker *w); /* of http/address.h */
+bool sim_worker_is_up(const struct sim_worker *w);
+struct engine *sim_worker_engine(struct sim_worker *w); /* NULL while down */
 
 /* Like kill -9: connections break, the cache is gone. And up again, cold. */
-void sim_worker_down(struct sim_worker *worker);
-PL_NODISCARD enum pl_status sim_worker_up(struct sim_worker *worker, struct pl_error *err);
+void sim_worker_down(struct sim_worker *w);
+PL_NODISCARD enum pl_status sim_worker_up(struct sim_worker *w, struct pl_error *err);
 
 /* The device answers with that status from now on; PL_OK mends it. PL_ELOST is what a lost device says: an engine
  * does not come back from it, only down and up help. */
-void sim_worker_fault(struct sim_worker *worker, enum pl_status status);
+void sim_worker_fault(struct sim_worker *w, enum pl_status status);
 
 /* Device time spent in steps, as a part of the time that has passed. */
-double sim_worker_busy(const struct sim_worker *worker);
+double sim_worker_busy(const struct sim_worker *w);
 
 /* ---- profiles, as far as the harness reads them ---------------------------------------------------- */
 

@@ -9,7 +9,8 @@
  * Time of a step, by the profile:
  *   t = fixed + decode * D + prefill * R + kv * K + pair * Q
  * with D sequences of one row, R rows of sequences with several, K tokens in the caches of the D, and Q the pairs
- * (row, visible token) of the R rows. The device does one thing at a time: a step begins when the one before is
+ * (row, visible token) of the R rows. Where a device's time does not rise evenly with D, lines "decode_at N US" of the
+ * profile stand for fixed + decode * D, straight lines between them, where D > 0. The device does one thing at a time: a step begins when the one before is
  * done, and moves of KV blocks take `block` each.
  *
  * Source: ours, docs/internals/sim.md; the profiles cite theirs.
@@ -24,8 +25,14 @@
 
 #define SIM_ALIGN 64 /* bytes */
 
+#define SIM_KNOTS_MAX 16
+
 struct sim_profile {
     char name[PL_NAME_MAX];
+    struct sim_knot { /* measured: a step of n decodes takes ns, without the reading of KV */
+        double n, ns;
+    } knots[SIM_KNOTS_MAX]; /* rising; in place of fixed + decode * D */
+    uint32_t n_knots;
     double fixed_ns, decode_ns, prefill_ns, kv_ns, pair_ns, block_ns;
 };
 

@@ -273,20 +273,38 @@ static void write_logits(const struct pl_program *program, uint64_t key, float *
         logits[words->eos_id] = 2 * SIM_LOGIT_TOP;
 }
 
+/* Of a step with n decodes, without the reading of KV. */
+static double base_ns(const struct sim_profile *p, uint32_t n)
+{
+    if (n == 0 || p->n_knots == 0)
+        return p->fixed_ns + n * p->decode_ns;
+    if (n <= p->knots[0].n || p->n_knots == 1)
+        return p->knots[0].ns;
+    uint32_t i = 1;
+    while (i + 1 < p->n_knots && n > p->knots[i].n)
+        i++;
+    const struct sim_knot *a = &p->knots[i - 1];
+    const struct sim_knot *b = &p->knots[i]; /* the last line goes on beyond its end */
+    return a->ns + (n - a->n) * (b->ns - a->ns) / (b->n - a->n);
+}
+
 /* See device.h. */
 static double step_ns(const struct sim_profile *p, const struct sim_set *set,
                       const struct pl_step *step)
 {
-    double ns = p->fixed_ns;
+    double ns = 0;
+    uint32_t n_decodes = 0;
     for (uint32_t s = 0; s < step->n_seqs; s++) {
         double rows = set->seq_start[s + 1] - set->seq_start[s];
         double len = set->kv_len[s];
-        if (rows > 1)
+        if (rows > 1) {
             ns += rows * p->prefill_ns + rows * (len - (rows - 1) / 2) * p->pair_ns;
-        else
-            ns += p->decode_ns + len * p->kv_ns;
+        } else {
+            ns += len * p->kv_ns;
+            n_decodes++;
+        }
     }
-    return ns;
+    return ns + base_ns(p, n_decodes);
 }
 
 enum pl_status sim_program_run(struct pl_program *program, const struct pl_step *step,

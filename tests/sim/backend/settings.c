@@ -53,6 +53,23 @@ static bool is_other_key(const char *key)
     return false;
 }
 
+/* "decode_at N US" */
+static bool read_knot(char *value, struct sim_profile *ret)
+{
+    double n = 0;
+    double us = 0;
+    size_t length = strcspn(value, " \t");
+    char *second = value + length + strspn(value + length, " \t");
+    value[length] = '\0';
+    second[strcspn(second, " \t")] = '\0';
+    if (ret->n_knots == SIM_KNOTS_MAX || !read_number(value, 1, 1e6, &n) ||
+        !read_number(second, 0, NS_MAX / 1e3, &us) ||
+        (ret->n_knots > 0 && n <= ret->knots[ret->n_knots - 1].n))
+        return false;
+    ret->knots[ret->n_knots++] = (struct sim_knot){.n = n, .ns = us * 1e3};
+    return true;
+}
+
 static enum pl_status read_line(char *line, const char *path, struct sim_profile *ret,
                                 struct pl_error *err)
 {
@@ -65,6 +82,10 @@ static enum pl_status read_line(char *line, const char *path, struct sim_profile
     key[n] = '\0';
     if (is_other_key(key))
         return PL_OK;
+    if (strcmp(key, "decode_at") == 0)
+        return read_knot(value, ret)
+                   ? PL_OK
+                   : pl_error_set(err, PL_EFORMAT, "sim: %.100s: bad decode_at", path);
     value[strcspn(value, " \t")] = '\0';
     for (size_t i = 0; i < PL_ARRAY_LEN(TERMS); i++) {
         double number = 0;
