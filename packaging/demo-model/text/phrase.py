@@ -32,6 +32,15 @@ SUFFIXES = [
     " I looked everywhere.", " I am sure you know.", " Good luck!", " Go on.", " OK?", " Come on.", " You are the expert.",
 ]
 HELD_SUFFIXES = [" I would be grateful.", " if you don't mind", " I forgot.", " Keep it short."]
+# What people add that has nothing to do with the question: "since we talked about dinner". To be ignored.
+FILLER = (
+    ["if", "because", "since", "as", "so that", "while", "before", "when", "and", "but", "until", "unless", "although"],
+    ["I", "you", "we", "they", "my friend", "my boss", "my sister", "the team", "the others", "our teacher", "somebody"],
+    ["need", "like", "want", "read", "saw", "wrote", "know about", "care about", "looked at", "talked about", "asked for",
+     "dream of", "agree with", "lost", "found", "bought", "can wait for", "should see", "do not have", "never liked"],
+    ["it", "that", "this", "a break", "some help", "the train", "a coffee", "the meeting", "dinner", "more time",
+     "the homework", "a test", "the book", "the garden", "our project", "the others", "a bet", "a quiz", "the answer", "him"],
+)
 QUESTION = re.compile(
     r"(what|who|where|when|why|how|which|whose|is|are|do|does|did|can|could|will|would|should|may|am|was|were|has|have"
     r"|what's|who's|where's|how's)\b", re.I)
@@ -101,6 +110,21 @@ def typo(text, rng):
     return text[:at] + text[at] + text[at:]
 
 
+def filler(rng, clause):
+    """A clause "as we saw the train", or a sentence "We saw the train"."""
+    opener, *rest = (rng.choice(words) for words in FILLER)
+    text = " ".join(rest)
+    return f"{opener} {text}" if clause else text[:1].upper() + text[1:]
+
+
+def drop_word(text, rng):
+    """The text without one of its words, as somebody in a hurry types it."""
+    words = text.split(" ")
+    if len(words) >= 5:
+        del words[rng.randrange(len(words))]
+    return " ".join(words)
+
+
 def decorate(core, rng, held=False, fixed=False, mild=False):
     """A core phrasing as somebody types it. fixed: the core's letters carry data; only put things around it.
     mild: what is put around it must not be talk of its own."""
@@ -117,6 +141,13 @@ def decorate(core, rng, held=False, fixed=False, mild=False):
         prefix = rng.choice(HELD_PREFIXES if held and rng.random() < 0.6 else PREFIXES)
     if not mild and rng.random() < (0.1 if held else 0.2):
         suffix = rng.choice(HELD_SUFFIXES if held and rng.random() < 0.6 else SUFFIXES)
+    if not held and not mild and rng.random() < 0.06:
+        if rng.random() < 0.7:
+            suffix = rng.choice([" ", ", "]) + filler(rng, True)
+        else:
+            prefix = filler(rng, False) + rng.choice([". ", ". ", "! "])
+    if not held and not fixed and rng.random() < 0.06:
+        text = drop_word(text, rng)
     end = "" if text[-1:] in "?.!:\"'" else "?" if ask else rng.choice(["!", ".", ""]) if mild else \
         rng.choice([".", ""])
     if end and rng.random() < 0.35:

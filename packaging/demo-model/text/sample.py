@@ -10,8 +10,8 @@ SYSTEMS = ["You are a helpful assistant.", "You are a helpful assistant.", "You 
 POLDER, TALK = ["polder", "terms", "service", "operate", "api", "admin", "errors"], ["talk", "self"]
 # kind: share of the training turns, number of held-out questions
 MIX = {
-    "polder": (0.29, 125), "talk": (0.09, 45), "fact": (0.12, 50), "sum": (0.23, 55), "list": (0.05, 22),
-    "json": (0.05, 18), "copy": (0.06, 15), "unknown": (0.11, 45),
+    "polder": (0.30, 125), "talk": (0.10, 45), "fact": (0.11, 50), "sum": (0.18, 55), "list": (0.08, 22),
+    "json": (0.06, 18), "copy": (0.07, 15), "unknown": (0.10, 45),
 }
 FOLLOW_HELD = 16
 LINES_ASKED = 1 / 3  # of the held-out questions on intents: whole hand-written lines that training never varied
