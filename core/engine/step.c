@@ -274,6 +274,7 @@ bool engine_step_begin(struct engine *engine)
         return false;
     }
     struct pl_error err = {{0}};
+    engine->plan_ns = clock_now_ns(); /* a device may do the work within submit */
     enum pl_status status = submit(engine, plan, &err);
     if (status != PL_OK) {
         engine->counting.stats.steps++;
@@ -281,7 +282,6 @@ bool engine_step_begin(struct engine *engine)
         return false;
     }
     engine->plan = plan;
-    engine->plan_ns = clock_now_ns();
     return true;
 }
 

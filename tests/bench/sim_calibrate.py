@@ -157,7 +157,7 @@ def calibrate(worker, model, out):
 
 
 def make_trace(n, rate):
-    """Open arrivals, a little more than the worker can take, some with one of two prefixes."""
+    """Open arrivals, some with one of two prefixes."""
     rng = random.Random(77)
     at = 0.0
     trace = []
@@ -207,6 +207,7 @@ def main():
     parser.add_argument("--out", required=True, help="profile to write")
     parser.add_argument("--backend", default="cpu")
     parser.add_argument("--requests", type=int, default=48)
+    parser.add_argument("--load", type=float, default=0.7, help="arrivals, as a share of what the worker can take")
     parser.add_argument("--within", type=float, default=0.15)
     args = parser.parse_args()
     worker = Worker(args.polderd, args.model,
@@ -218,9 +219,10 @@ def main():
             print(f"prompt of {n:5}: {seconds * 1e3:9.2f} ms  {n / seconds:9.1f} tok/s")
         for n, seconds in steps:
             print(f"{n:3} decodes:     {seconds * 1e3:9.2f} ms  {n / seconds:9.1f} tok/s")
-        # A mean request is about 250 tokens in and 35 out: arrivals at 1.2 times what that takes.
+        # A mean request is about 250 tokens in and 35 out. Below what the worker can take: in an overload the smallest
+        # difference grows without bound.
         cost = 250 * prefill[1][1] / prefill[1][0] + 35 * steps[3][1] / steps[3][0]
-        trace = make_trace(args.requests, 1.2 / cost)
+        trace = make_trace(args.requests, args.load / cost)
         real = run_real(worker, trace)
     finally:
         worker.close()

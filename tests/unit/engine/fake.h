@@ -44,6 +44,9 @@ void fake_nan_after(int32_t id);
 /* EOS leads wherever the newest token is `id`; -1 = none. */
 void fake_eos_after(int32_t id);
 
+/* exec_submit takes that long, as on a device that works on the caller's thread. */
+void fake_slow_submit(uint32_t us);
+
 /* exec_open fails. */
 void fake_refuse_open(bool refuse);
 

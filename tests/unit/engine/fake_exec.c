@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "exec/exec.h"
 #include "base/check.h"
@@ -28,7 +29,7 @@ static struct {
     pthread_cond_t changed;
     bool broken, refuse_open;
     long calls, fail_at, steps, steps_allowed;
-    uint32_t rows_seen;
+    uint32_t rows_seen, submit_us;
     int32_t nan_after, eos_after;
 } fake = {.mutex = PTHREAD_MUTEX_INITIALIZER,
           .changed = PTHREAD_COND_INITIALIZER,
@@ -50,7 +51,7 @@ void fake_reset(void)
         fake.steps_allowed = LONG_MAX;
         fake.broken = fake.refuse_open = false;
         fake.calls = fake.fail_at = fake.steps = 0;
-        fake.rows_seen = 0;
+        fake.rows_seen = fake.submit_us = 0;
         fake.nan_after = fake.eos_after = -1;
     });
 }
@@ -81,6 +82,11 @@ void fake_nan_after(int32_t id)
 void fake_eos_after(int32_t id)
 {
     LOCKED(fake.eos_after = id);
+}
+
+void fake_slow_submit(uint32_t us)
+{
+    LOCKED(fake.submit_us = us);
 }
 
 void fake_refuse_open(bool refuse)
@@ -306,6 +312,7 @@ enum pl_status exec_submit(struct exec *exec, uint32_t n_rows, uint32_t n_seqs, 
     exec->n_seqs = n_seqs;
     exec->n_outputs = n_outputs;
     exec->submitted = true;
+    usleep(fake.submit_us);
     LOCKED({
         fake.steps++;
         fake.rows_seen = PL_MAX(fake.rows_seen, n_rows);

@@ -575,6 +575,21 @@ static void an_embedder_can_run_the_engine_itself(void **state)
     client_deinit(&c);
 }
 
+static void the_time_of_a_step_holds_all_of_it(void **state)
+{
+    (void)state;
+    static struct client c;
+    struct engine_stats stats;
+    struct engine *engine = open_engine((struct engine_options){0});
+    fake_slow_submit(2000);
+    run_cached(engine, request_of(10, 5), &c);
+    engine_stats(engine, &stats);
+    assert_int_equal(stats.steps, 5);
+    assert_true(stats.step_ns >= 5 * 2 * CLOCK_NS_PER_MS);
+    assert_true(stats.step_fixed_ns + stats.step_decode_ns >= (double)CLOCK_NS_PER_MS);
+    engine_close(engine);
+}
+
 static void a_file_may_say_how_to_sample(void **state)
 {
     (void)state;
@@ -608,6 +623,7 @@ int main(void)
         cmocka_unit_test_setup(a_request_that_waits_beyond_its_deadline_is_refused, reset),
         cmocka_unit_test_setup(a_prompt_is_given_up_when_its_deadline_passes_midway, reset),
         cmocka_unit_test_setup(the_way_of_a_request_is_timed, reset),
+        cmocka_unit_test_setup(the_time_of_a_step_holds_all_of_it, reset),
         cmocka_unit_test_setup(a_file_may_say_how_to_sample, reset),
         cmocka_unit_test_setup(an_embedder_can_run_the_engine_itself, reset),
     };
