@@ -102,15 +102,18 @@ struct sched_load {
 struct sched_pace {
     double a[2][SCHED_FEATURES][SCHED_FEATURES]; /* normal equations by kind of step */
     double b[2][SCHED_FEATURES];
-    double x[SCHED_FEATURES]; /* ns */
-    uint64_t n[2];            /* steps seen */
-    double bend;              /* measured / fitted time of chunks beside decodes, lately */
+    double x[SCHED_FEATURES];    /* ns */
+    uint64_t n[2];               /* steps seen */
+    double bend;                 /* measured / fitted time of chunks beside decodes, lately */
+    double plain_ns, plain_rows; /* steps without chunks, lately: their time, their decode rows */
+    double trim; /* of the time for chunks: 1, less where steps with them took too long */
 };
 
 void sched_pace_init(struct sched_pace *pace);
 /* took_ns <= 0: unknown, nothing learnt. */
 void sched_pace_learn(struct sched_pace *pace, const struct sched_load *load, int64_t took_ns);
 bool sched_pace_known(const struct sched_pace *pace);
+double sched_pace_trim(const struct sched_pace *pace);
 double sched_pace_ns(const struct sched_pace *pace, const struct sched_load *load);
 /* The most rows from `start` on that take at most ns beside those decodes; and what n_rows take. */
 uint32_t sched_pace_rows(const struct sched_pace *pace, const struct sched_load *decodes,

@@ -12,6 +12,14 @@
 #define BEND_RATE 0.2  /* of the correction for chunks beside decodes */
 #define BEND_MAX  4.0
 
+#define PLAIN_RATE 0.1  /* of a step in the average of steps without chunks */
+#define ALIKE      0.25 /* share by which the decode rows of two steps may differ to be compared */
+#define TRIM_ABOVE 1.8  /* times a step without a chunk: the next chunks get shorter */
+#define TRIM_BELOW 1.5  /* and longer again */
+#define TRIM_DOWN  0.8
+#define TRIM_UP    1.005
+#define TRIM_MIN   0.02
+
 /* Where all steps have as many decode rows, nobody can tell the cost of a row from that of a step: it drifts to
  * the step, by some percent with each. So whoever wonders whether one more row pays will try it, and the fit finds out. */
 #define DRIFT 1e-3
@@ -83,9 +91,31 @@ static void learn_bend(struct sched_pace *pace, const struct sched_load *load, d
     pace->bend += BEND_RATE * (bend - pace->bend);
 }
 
+/* The last word has the clock: a fit can put a chunk's time down to the decodes beside it, as long as both come in the
+ * same sizes. So steps with chunks are held against the steps before, that had none. */
+static void learn_trim(struct sched_pace *pace, int kind, const struct sched_load *load, double ns)
+{
+    if (load->decode_rows <= 0)
+        return;
+    bool alike = fabs(load->decode_rows - pace->plain_rows) <= ALIKE * load->decode_rows;
+    if (kind == PLAIN) {
+        pace->plain_ns = alike ? pace->plain_ns + PLAIN_RATE * (ns - pace->plain_ns) : ns;
+        pace->plain_rows = load->decode_rows;
+    } else if (alike && ns > TRIM_ABOVE * pace->plain_ns) {
+        pace->trim = PL_MAX(pace->trim * TRIM_DOWN, TRIM_MIN);
+    } else if (alike && ns < TRIM_BELOW * pace->plain_ns) {
+        pace->trim = PL_MIN(pace->trim * TRIM_UP, 1);
+    }
+}
+
+double sched_pace_trim(const struct sched_pace *pace)
+{
+    return pace->trim;
+}
+
 void sched_pace_init(struct sched_pace *pace)
 {
-    *pace = (struct sched_pace){.bend = 1};
+    *pace = (struct sched_pace){.bend = 1, .trim = 1};
 }
 
 void sched_pace_learn(struct sched_pace *pace, const struct sched_load *load, int64_t took_ns)
@@ -102,6 +132,7 @@ void sched_pace_learn(struct sched_pace *pace, const struct sched_load *load, in
     }
     if (ns <= 0)
         return;
+    learn_trim(pace, kind, load, (double)took_ns);
     if (kind == MIXED)
         learn_bend(pace, load, ns);
     pace->n[kind]++;

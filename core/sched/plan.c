@@ -169,7 +169,8 @@ static struct chunk open_chunk(const struct sched *sched)
         return chunk;
     double decodes_ns = sched_pace_ns(&sched->pace, &sched->load);
     double target_ns = (double)sched->options.step_target_ns;
-    chunk.ns_left = target_ns > 0 ? target_ns - decodes_ns : CHUNK_SHARE * decodes_ns;
+    chunk.ns_left = target_ns > 0 ? target_ns - decodes_ns
+                                  : CHUNK_SHARE * sched_pace_trim(&sched->pace) * decodes_ns;
     return chunk;
 }
 
