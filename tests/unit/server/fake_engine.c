@@ -397,18 +397,18 @@ const struct token_vocab *engine_vocab(const struct engine *engine)
     return &engine->vocab;
 }
 
+static const struct engine_sampling SAMPLING = {
+    .temperature = 1, .top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64};
+
 struct engine_sampling engine_sampling_default(void)
 {
-    return (struct engine_sampling){
-        .temperature = 1, .top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64};
+    return SAMPLING;
 }
 
 const struct engine_sampling *engine_sampling_of_model(const struct engine *engine)
 {
-    static struct engine_sampling sampling;
     (void)engine;
-    sampling = engine_sampling_default();
-    return &sampling;
+    return &SAMPLING;
 }
 
 /* The prompt as text, to look for directions. */
