@@ -311,8 +311,7 @@ static int sleep_ms(struct http_loop *loop)
 static int wait_for_events(struct http_loop *loop, int timeout_ms)
 {
     bool skips = timeout_ms != 0 && clock_is_virtual();
-    int n =
-        epoll_wait(loop->epoll_fd, loop->events, HTTP_LOOP_EVENTS_MAX, skips ? 0 : timeout_ms);
+    int n = epoll_wait(loop->epoll_fd, loop->events, HTTP_LOOP_EVENTS_MAX, skips ? 0 : timeout_ms);
     if (skips && n == 0)
         clock_skip_to(loop->timers != NULL ? loop->timers->due_ns : INT64_MAX);
     return n;

@@ -42,11 +42,12 @@ static bool check_texts(const struct server *server, const struct request *r,
 {
     uint64_t n_prompts = r->kind == REQUEST_CHAT ? 1 : r->n_prompts;
     uint64_t n_max = (uint64_t)server->info->seqs_max + server->info->queue_max;
-    if (n_prompts * r->best_of <= n_max)
+    unsigned long long n_texts = n_prompts * r->best_of;
+    if (n_texts <= n_max)
         return true;
     api_error_param(error, r->n_prompts > 1 ? "prompt" : "n",
-                    "%llu texts in all, this worker holds %llu at the most",
-                    (unsigned long long)(n_prompts * r->best_of), (unsigned long long)n_max);
+                    "%llu texts in all, this worker holds %llu at the most", n_texts,
+                    (unsigned long long)n_max);
     return false;
 }
 
