@@ -145,14 +145,24 @@ const struct engine_sampling *engine_sampling_of_model(const struct engine *engi
     return &engine->sampling;
 }
 
-/* With the mutex held: a slot and an id for r, and into the inbox; PL_ECLOSED or PL_EBUSY. */
-static enum pl_status enter(struct engine *engine, struct request *r, struct pl_error *err)
+/* With the mutex held: would so many texts be taken now? PL_ECLOSED or PL_EBUSY. */
+static enum pl_status check_room(const struct engine *engine, uint32_t n_choices,
+                                 struct pl_error *err)
 {
     if (engine->draining || engine->closing)
         return pl_error_set(err, PL_ECLOSED, "engine: it takes no more requests");
-    if (engine->n_inside + r->n_choices > engine->n_slots)
+    if (n_choices > engine->n_slots - engine->n_inside)
         return pl_error_set(err, PL_EBUSY, "engine: the queue is full (%u texts)",
                             engine->n_inside);
+    return PL_OK;
+}
+
+/* With the mutex held: a slot and an id for r, and into the inbox; PL_ECLOSED or PL_EBUSY. */
+static enum pl_status enter(struct engine *engine, struct request *r, struct pl_error *err)
+{
+    enum pl_status status = check_room(engine, r->n_choices, err);
+    if (status != PL_OK)
+        return status;
     if (crowds(engine, r))
         return pl_error_set(err, PL_EBUSY, "engine: this tenant's part of the queue is full");
     uint32_t slot = engine->free_slots[engine->n_slots - engine->n_requests - 1];
@@ -169,25 +179,15 @@ static enum pl_status enter(struct engine *engine, struct request *r, struct pl_
     return PL_OK;
 }
 
-/* Nothing is copied for a request that would be turned away anyway. */
-static enum pl_status check_room(struct engine *engine, uint32_t n_choices, struct pl_error *err)
-{
-    pthread_mutex_lock(&engine->mutex);
-    bool closed = engine->draining || engine->closing;
-    uint32_t n_inside = engine->n_inside;
-    pthread_mutex_unlock(&engine->mutex);
-    if (closed)
-        return pl_error_set(err, PL_ECLOSED, "engine: it takes no more requests");
-    if (n_choices > engine->n_slots - n_inside || n_inside == engine->n_slots)
-        return pl_error_set(err, PL_EBUSY, "engine: the queue is full (%u texts)", n_inside);
-    return PL_OK;
-}
-
 enum pl_status engine_submit(struct engine *engine, const struct engine_request *request,
                              uint64_t *ret_id, struct pl_error *err)
 {
     struct request *r = NULL;
-    enum pl_status status = check_room(engine, request->n <= engine->n_slots ? request->n : 1, err);
+    /* Nothing is copied for a request that would be turned away anyway; what is wrong with n, request_new tells. */
+    pthread_mutex_lock(&engine->mutex);
+    enum pl_status status =
+        check_room(engine, request->n <= engine->n_slots ? PL_MAX(request->n, 1) : 1, err);
+    pthread_mutex_unlock(&engine->mutex);
     if (status == PL_OK)
         status = request_new(engine, request, &r, err);
     if (status != PL_OK)

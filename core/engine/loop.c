@@ -187,9 +187,8 @@ void *engine_loop(void *user)
         handle_mail(engine, &mail);
         if (mail.closing)
             return NULL;
-        if (begin_step(engine))
+        if (begin_step(engine)) /* which tells the figures of the step before */
             engine_step_end(engine);
-        engine_publish(engine);
     }
 }
 
